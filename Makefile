@@ -1,0 +1,97 @@
+# Every command of this project; `make help` lists them.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+TALLY := $(PYTHON) -m tally.cli
+BUILD := .build
+MADE := $(VENV)/.made
+USER_SET := $(VENV)/.user-set
+DEV_SET := $(VENV)/.dev-set
+PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet install
+COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --quiet --universal \
+	--generate-hashes --python-version 3.11 pyproject.toml $(ARGS)
+
+# Only `make up PORT=…`, not a PORT that happens to be in the environment.
+ifeq ($(origin PORT),command line)
+export TALLY_PORT := $(PORT)
+endif
+ifeq ($(origin DATA_DIR),command line)
+export TALLY_DATA_DIR := $(DATA_DIR)
+endif
+ifeq ($(origin SAMPLE),command line)
+export TALLY_SAMPLE := $(SAMPLE)
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help up test check format bench lock clean moved
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+up: $(USER_SET) ## Start Tally on this machine with sample data (PORT=8080 DATA_DIR=.tally SAMPLE=1)
+	@exec $(TALLY) up
+
+test: $(DEV_SET) ## Run all tests (ARGS="-k name" passes options to pytest)
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: $(DEV_SET) ## Check format, lint, types, import rules, dependencies and migrations
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(PYTHON) -m deptry .
+	@mkdir -p $(BUILD)
+	$(TALLY) migrate --sql > $(BUILD)/migrations.sql
+	$(VENV)/bin/squawk $(BUILD)/migrations.sql
+
+format: $(DEV_SET) ## Format the code and mend what the linter can mend
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+bench: $(DEV_SET) ## Run the benchmarks and write benchmarks/RESULTS.md (ARGS=--quick)
+	@$(PYTHON) benchmarks/run.py $(ARGS)
+
+lock: $(DEV_SET) ## Pin the dependencies of pyproject.toml with hashes (ARGS=--upgrade for newer ones)
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --extra local --constraint requirements.txt --output-file requirements-local.txt
+	$(COMPILE) --extra local --extra dev --constraint requirements-local.txt --output-file requirements-dev.txt
+
+clean: ## Remove what was installed, built and cached; data of `make up` stays
+	rm -rf $(VENV) $(BUILD) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache shared/*.egg-info
+	find functions shared migrations tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A copied or moved folder brings an environment that still points to the old place.
+ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
+$(MADE): moved
+endif
+
+$(MADE):
+	@found=; \
+	for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			found=$$candidate; break; \
+		fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Tally needs Python 3.11 or newer; this machine has $$(python3 --version 2>/dev/null || echo none)." \
+			"Install one (python.org, apt, brew) and run make again." >&2; \
+		exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$("$$found" --version) is here without its venv module." \
+			"Install it (Debian and Ubuntu: apt install python3-venv) and run make again." >&2; \
+		exit 1; \
+	fi; \
+	rm -rf $(VENV) && "$$found" -m venv $(VENV) && pwd -P > $(MADE)
+
+$(USER_SET): $(MADE) requirements-local.txt pyproject.toml
+	@echo 'Installing what Tally needs into $(VENV), once; this takes about a minute …'
+	@$(PIP) --require-hashes --requirement requirements-local.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_SET): $(USER_SET) requirements-dev.txt
+	@echo 'Installing what tests and checks need into $(VENV), once …'
+	@$(PIP) --require-hashes --requirement requirements-dev.txt
+	@touch $@
