@@ -1,0 +1,235 @@
+"""The one place that knows the driver: connections to PostgreSQL, named statements, errors in Tally's words.
+
+Connections come from a pool and are in autocommit; `Store.transaction()` groups statements. Every driver error
+leaves this module as a `TallyError`.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any, NoReturn
+
+import pg8000.dbapi
+from pg8000.native import PreparedStatement
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql.elements import TextClause
+
+from tally.errors import (
+    ConfigurationError,
+    DataRefused,
+    SchemaMismatch,
+    StoreUnavailable,
+    TallyError,
+    Unprocessable,
+)
+from tally.settings import Settings
+
+_CONNECT_SECONDS = 5
+_QUERY_CANCELED = "57014"
+_NO_PARTITION = "23514"
+_UNDEFINED = frozenset({"42P01", "42703", "42883", "3F000"})
+
+
+class PartitionMissing(TallyError):
+    """A row's time or generation has no partition yet; `tally.partitions` makes one."""
+
+
+class QuestionTooLarge(Unprocessable):
+    """A statement ran into the time limit."""
+
+
+@cache
+def statements(module: str) -> Mapping[str, str]:
+    """The statements of `sql/<module>.sql` by name; each begins with a line `-- name: …`."""
+    found: dict[str, str] = {}
+    for part in files("tally").joinpath("sql", f"{module}.sql").read_text("utf-8").split("-- name: ")[1:]:
+        name, _, body = part.partition("\n")
+        lines = (line for line in body.splitlines() if not line.lstrip().startswith("--"))
+        found[name.strip()] = "\n".join(lines).strip().rstrip(";")
+    return found
+
+
+@cache
+def statement(module: str, name: str) -> TextClause:
+    """One named statement, ready for `Connection.execute`."""
+    return text(statements(module)[name])
+
+
+class Store:
+    """The database of one process. Nothing is opened before the first use, so that it may be made before a fork.
+
+    Args:
+        settings: names the database by URL or by Cloud SQL instance.
+        application: shown in `pg_stat_activity`.
+        pool_size: connections at most.
+        options: PostgreSQL settings of every connection, such as `statement_timeout`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        application: str,
+        *,
+        pool_size: int = 5,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._application = application
+        self._pool_size = pool_size
+        self._options = {"timezone": "UTC", "jit": "off", **(options or {})}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The pool, made on first use."""
+        with self._lock:
+            return create_engine(
+                "postgresql+pg8000://",
+                creator=_connector(self._settings, self._application, self._options),
+                isolation_level="AUTOCOMMIT",
+                pool_size=self._pool_size,
+                max_overflow=0,
+                pool_timeout=_CONNECT_SECONDS,
+                pool_recycle=1800,
+                pool_use_lifo=True,
+            )
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection in autocommit.
+
+        Raises:
+            StoreUnavailable, SchemaMismatch, DataRefused, QuestionTooLarge: in place of the driver's errors.
+        """
+        with _in_our_words(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection inside BEGIN and COMMIT; rolled back when the block raises."""
+        with self.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            except BaseException:
+                if not connection.invalidated:
+                    connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def run_prepared(self, module: str, name: str, **parameters: object) -> list[list[Any]]:
+        """Rows of a named statement that is prepared once a connection: one round trip, one transaction."""
+        with _in_our_words():
+            pooled = self.engine.raw_connection()
+            try:
+                prepared = pooled.info.get(name)
+                if prepared is None:
+                    prepared = PreparedStatement(pooled.driver_connection, statements(module)[name])
+                    pooled.info[name] = prepared
+                return prepared.run(**parameters) or []
+            except pg8000.dbapi.Error as error:
+                if not _sqlstate(error):
+                    pooled.invalidate(error)
+                raise
+            finally:
+                pooled.close()
+
+    def dispose(self) -> None:
+        """Closes the idle connections; the next use opens new ones."""
+        self.engine.dispose()
+
+
+def _connector(settings: Settings, application: str, options: Mapping[str, str]) -> Callable[[], Any]:
+    if settings.cloud_sql_instance is not None:
+        return _cloud_sql_connector(settings, application, options)
+    if settings.database_url is None:
+        raise ConfigurationError("No database is named: set TALLY_DATABASE_URL or TALLY_CLOUD_SQL_INSTANCE.")
+    url = make_url(settings.database_url.get_secret_value())
+    return lambda: _connect(url, application, dict(options))
+
+
+def _connect(url: URL, application: str, options: dict[str, str]) -> pg8000.dbapi.Connection:
+    host = url.host or str(url.query.get("host", "localhost"))
+    port = url.port or int(str(url.query.get("port", 5432)))
+    to: dict[str, Any] = {"unix_sock": f"{host}/.s.PGSQL.{port}"}
+    if not host.startswith("/"):
+        try:
+            to = {"host": host, "sock": socket.create_connection((host, port), _CONNECT_SECONDS)}
+        except OSError as error:
+            raise pg8000.dbapi.InterfaceError(f"cannot connect to {host} port {port}: {error}") from error
+        to["sock"].settimeout(None)
+        _send_at_once(to["sock"])
+    return pg8000.dbapi.connect(
+        url.username or "tally",
+        password=url.password,
+        database=url.database or "tally",
+        application_name=application,
+        startup_params=options,
+        **to,
+    )
+
+
+def _cloud_sql_connector(settings: Settings, application: str, options: Mapping[str, str]) -> Callable[[], Any]:
+    from google.cloud.sql.connector import Connector, IPTypes
+
+    connector = Connector(ip_type=IPTypes.PRIVATE, enable_iam_auth=True, refresh_strategy="lazy")
+
+    def connect() -> Any:
+        connection = connector.connect(
+            str(settings.cloud_sql_instance),
+            "pg8000",
+            user=settings.database_user,
+            db=settings.database_name,
+            application_name=application,
+            startup_params=dict(options),
+        )
+        _send_at_once(connection._usock)  # noqa: SLF001 - the connector makes the socket itself
+        return connection
+
+    return connect
+
+
+def _send_at_once(sock: socket.socket) -> None:
+    """Without TCP_NODELAY each round trip of pg8000 waits 40 ms for a delayed acknowledgement."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        _raise_ours(error.orig or error, error)
+    except pg8000.dbapi.Error as error:
+        _raise_ours(error, error)
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreUnavailable(f"The database cannot be reached: {error}") from error
+
+
+def _raise_ours(driver_error: BaseException, cause: BaseException) -> NoReturn:
+    code = _sqlstate(driver_error)
+    detail = driver_error.args[0] if driver_error.args else ""
+    message = str(detail.get("M", "")) if isinstance(detail, dict) else str(driver_error)
+    if code == _NO_PARTITION and "no partition" in message:
+        raise PartitionMissing(message) from cause
+    if code == _QUERY_CANCELED:
+        raise QuestionTooLarge(
+            "The question is too large for the time limit: ask for a shorter range, fewer dimensions or a filter."
+        ) from cause
+    if code in _UNDEFINED:
+        raise SchemaMismatch(f'{message}; run "tally migrate".') from cause
+    if code[:2] in ("22", "23"):
+        raise DataRefused(message) from cause
+    if not code or code == "TLY01" or code[:2] in ("08", "53", "55", "57", "25", "40", "28", "3D", "58"):
+        raise StoreUnavailable(f"The database cannot be used now: {message}") from cause
+    raise cause
+
+
+def _sqlstate(error: BaseException) -> str:
+    """The five characters of the server's error, or nothing where the connection itself failed."""
+    detail = error.args[0] if error.args else None
+    return str(detail.get("C", "")) if isinstance(detail, dict) else ""

@@ -1,0 +1,105 @@
+"""Partitions of raw events (by the event's time) and of dedupe keys (by generation): made ahead, on demand, dropped.
+
+A store has about fourteen partitions of events whatever its retention: months (UTC), or weeks from Monday where the
+retention is under a quarter. Planning a question costs time for every partition; retention works by dropping them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from tally.database import Store, statement
+
+GENERATION_DAYS = 120
+_MONTHS_FROM_DAYS = 92
+_AHEAD = timedelta(days=35)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open times of a partition, UTC."""
+
+    lower: datetime
+    upper: datetime
+
+
+def span_of(time: datetime, retention_days: int) -> Span:
+    """The month or week that `time` falls into."""
+    midnight = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if retention_days < _MONTHS_FROM_DAYS:
+        monday = midnight - timedelta(days=midnight.weekday())
+        return Span(monday, monday + timedelta(days=7))
+    first = midnight.replace(day=1)
+    return Span(first, (first + timedelta(days=32)).replace(day=1))
+
+
+def missing_spans(existing: Sequence[Span], times: Iterable[datetime], retention_days: int) -> list[Span]:
+    """The spans to add, none overlapping an existing one, so that each of `times` has a partition.
+
+    Where the existing ones were made under another retention, a new span is cut at its neighbours.
+    """
+    spans = list(existing)
+    added = []
+    for time in sorted(set(times)):
+        if any(span.lower <= time < span.upper for span in spans):
+            continue
+        wanted = span_of(time, retention_days)
+        lower = max([wanted.lower, *(span.upper for span in spans if span.upper <= time)])
+        upper = min([wanted.upper, *(span.lower for span in spans if span.lower > time)])
+        spans.append(Span(lower, upper))
+        added.append(Span(lower, upper))
+    return added
+
+
+def ensure(store: Store, retention_days: int, times: Iterable[datetime] = ()) -> int:
+    """Makes what is missing for `times` and for the five weeks ahead; returns how many partitions were made."""
+    with store.transaction() as connection:
+        connection.execute(statement("partitions", "lock_partitions"))
+        clock = connection.execute(statement("partitions", "clock")).one()
+        rows = connection.execute(statement("partitions", "event_partitions"))
+        existing = [Span(row.lower, row.upper) for row in rows]
+        wanted = [*times, *(clock.now + _AHEAD * step / 5 for step in range(6))]
+        spans = missing_spans(existing, wanted, retention_days)
+        for span in spans:
+            _attach_events(connection, span)
+        present = {row.generation for row in connection.execute(statement("partitions", "key_partitions"))}
+        generations = (clock.generation - 1, clock.generation, clock.generation + 1)
+        for generation in generations:
+            if generation not in present:
+                _attach_keys(connection, generation)
+        return len(spans) + len(set(generations) - present)
+
+
+def drop_expired(store: Store, retention_days: int) -> list[str]:
+    """Drops the partitions all of whose events or keys are older than the retention; returns their names."""
+    with store.connect() as connection:
+        clock = connection.execute(statement("partitions", "clock")).one()
+        oldest = clock.now - timedelta(days=retention_days)
+        events = connection.execute(statement("partitions", "event_partitions")).all()
+        keys = connection.execute(statement("partitions", "key_partitions")).all()
+        oldest_generation = int(oldest.timestamp() // 86400 // GENERATION_DAYS)
+        expired = [("usage_events", row.name) for row in events if row.upper <= oldest]
+        expired += [("dedupe_keys", row.name) for row in keys if row.generation < oldest_generation]
+        for parent, name in expired:
+            # Without CONCURRENTLY, detaching would wait for every running question and hold up all writers.
+            connection.exec_driver_sql(f'ALTER TABLE {parent} DETACH PARTITION "{name}" CONCURRENTLY')
+            connection.exec_driver_sql(f'DROP TABLE "{name}"')
+    return [name for _, name in expired]
+
+
+def _attach_events(connection: Connection, span: Span) -> None:
+    """Made apart and attached: CREATE TABLE … PARTITION OF would lock out readers and writers of the parent."""
+    name = f"usage_events_{span.lower:%Y%m%d}"
+    bounds = f"FROM ('{span.lower.isoformat()}') TO ('{span.upper.isoformat()}')"
+    _attach(connection, "usage_events", name, bounds)
+
+
+def _attach_keys(connection: Connection, generation: int) -> None:
+    _attach(connection, "dedupe_keys", f"dedupe_keys_{generation}", f"IN ({generation})")
+
+
+def _attach(connection: Connection, parent: str, name: str, bounds: str) -> None:
+    connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)")
+    connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES {bounds}")

@@ -1,0 +1,5 @@
+-- Statements of `tally up` on a laptop.
+
+-- name: has_events
+-- Whether any event was ever stored; sample data goes into an empty store only.
+SELECT EXISTS (SELECT FROM usage_events) AS has_events;
