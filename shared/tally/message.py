@@ -1,0 +1,78 @@
+"""A Pub/Sub message as push delivers it, wrapped in JSON or unwrapped.
+
+Format: https://cloud.google.com/pubsub/docs/push and …/payload-unwrapping (with metadata written as headers).
+"""
+
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tally import jsontext
+from tally.errors import Malformed
+
+TENANT = "tenant"
+SOURCE = "source"
+_METADATA = "x-goog-pubsub-"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `publish_time` is UTC; the same at every redelivery, like `id`."""
+
+    id: str
+    publish_time: datetime
+    attributes: Mapping[str, str]
+    data: bytes
+
+
+def read_push(body: bytes, headers: Mapping[str, str]) -> Message:
+    """The message of a push request (header names in lower case).
+
+    Raises:
+        Malformed: this is no push of Pub/Sub.
+    """
+    if f"{_METADATA}message-id" in headers:
+        attributes = {name: value for name, value in headers.items() if not name.startswith(_METADATA)}
+        published = headers.get(f"{_METADATA}publish-time", "")
+        return Message(headers[f"{_METADATA}message-id"], _publish_time(published), attributes, body)
+    envelope = jsontext.parse(body)
+    message = envelope.get("message") if isinstance(envelope, dict) else None
+    if not isinstance(message, dict):
+        raise Malformed(
+            "Expected a Pub/Sub push: the JSON envelope with a message, or an unwrapped message with its metadata "
+            "in x-goog-pubsub-… headers (option write_metadata of the subscription)."
+        )
+    message_id = message.get("messageId") or message.get("message_id")
+    attributes = message.get("attributes") or {}
+    data = message.get("data") or ""
+    if not isinstance(message_id, str) or not isinstance(attributes, dict) or not isinstance(data, str):
+        raise Malformed("The push envelope has no messageId, or its data or attributes are of the wrong type.")
+    try:
+        content = binascii.a2b_base64(data, strict_mode=True)
+    except ValueError as error:
+        raise Malformed(f"The message's data is not base64: {error}.") from error
+    publish_time = _publish_time(message.get("publishTime") or message.get("publish_time"))
+    return Message(message_id, publish_time, attributes, content)
+
+
+def wrap(message: Message) -> bytes:
+    """The wrapped push body that Pub/Sub would send for `message`."""
+    return jsontext.dump(
+        {
+            "message": {
+                "data": binascii.b2a_base64(message.data, newline=False).decode(),
+                "attributes": message.attributes,
+                "messageId": message.id,
+                "publishTime": message.publish_time,
+            },
+            "subscription": "embedded",
+        }
+    )
+
+
+def _publish_time(text: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        raise Malformed("The message has no publish time.") from None
