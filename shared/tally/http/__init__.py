@@ -1,0 +1,1 @@
+"""What every HTTP function shares: problem+json answers, routing, reading bodies, authentication, health."""

@@ -1,0 +1,121 @@
+"""From events to rows of `usage_events`: text becomes keys, and what follows from other fields is filled in. Pure."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER, Value
+from tally.estimation import estimate_tokens
+from tally.event import TOKEN_COUNTS, UsageEvent
+
+_COLUMN_OF_FIELD = {field: f"{kind}_key" for field, kind in KIND_OF_FIELD.items()}
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-79a-f][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ORGANIZATION = "organization"
+_USER = "user"
+_OWN_REPORTS = ("USD", "RUB")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event with an id and a source, who sent it, and when it came (UTC).
+
+    `tenant` is the organization that the sender's token is bound to, or empty for the operator's own senders.
+    """
+
+    event: UsageEvent
+    tenant: str
+    received_at: datetime
+
+
+def dedupe_key(event_id: str) -> str:
+    """The UUID that stands for an event's id within its sender.
+
+    A UUID stands for itself, so that time-ordered ids (UUIDv7) are claimed side by side in the index. Any other
+    text, and a UUID of version 8, becomes a version 8 UUID from its SHA-256, which cannot meet the former.
+    """
+    if _UUID.fullmatch(event_id):
+        return event_id
+    text = hashlib.sha256(event_id.encode()).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{text[16:20]}-{text[20:32]}"
+
+
+def unscoped_values(received: Received) -> Iterator[Value]:
+    """The dimension values whose key depends on no other key."""
+    event = received.event
+    for field, kind in KIND_OF_FIELD.items():
+        if kind != _USER and field in event:
+            yield kind, 0, event[field]  # type: ignore[literal-required]
+    if received.tenant:
+        yield _ORGANIZATION, 0, received.tenant
+    if currencies := _currencies(event):
+        yield CURRENCY, 0, currencies
+
+
+def scoped_values(received: Received, keys: Mapping[Value, int]) -> Iterator[Value]:
+    """The user and the sender, which belong to an organization whose key is in `keys`."""
+    event = received.event
+    yield SENDER, _organization_key(received.tenant, keys), event["source"]
+    if "user_id" in event:
+        yield _USER, _organization_key(event.get("organization_id", ""), keys), event["user_id"]
+
+
+def to_row(received: Received, keys: Mapping[Value, int]) -> dict[str, Any]:
+    """The columns of one event; columns without a value are left out. Money stays `Decimal`."""
+    event = received.event
+    tenant_key = _organization_key(received.tenant, keys)
+    row: dict[str, Any] = {
+        "key": dedupe_key(event["id"]),
+        "sender_key": keys[SENDER, tenant_key, event["source"]],
+        "received_at": received.received_at,
+        "time": received.received_at,
+    }
+    for field, value in event.items():
+        column = _COLUMN_OF_FIELD.get(field)
+        if column is None:
+            row[field] = value
+        elif field != "user_id":
+            row[column] = keys[KIND_OF_FIELD[field], 0, value]  # type: ignore[index]
+    if "user_id" in event:
+        row["user_key"] = keys[_USER, row.get("organization_key", 0), event["user_id"]]
+    _fill_tokens(row)
+    if currencies := _currencies(event):
+        _fill_cost(row, currencies, keys)
+    return row
+
+
+def _organization_key(organization: str, keys: Mapping[Value, int]) -> int:
+    return keys[_ORGANIZATION, 0, organization] if organization else 0
+
+
+def _fill_tokens(row: dict[str, Any]) -> None:
+    """The total is the sum unless it was given; without any count, counts are estimated from text lengths."""
+    if row.keys().isdisjoint(TOKEN_COUNTS):
+        for part in ("input", "output"):
+            length = row.get(f"{part}_text_length")
+            if length is not None:
+                row[f"{part}_tokens"] = estimate_tokens(length)
+                row["tokens_estimated"] = True
+        if "tokens_estimated" not in row:
+            return
+    if "total_tokens" not in row:
+        row["total_tokens"] = row.get("input_tokens", 0) + row.get("output_tokens", 0)
+
+
+def _currencies(event: UsageEvent) -> str:
+    """The currencies that the cost was given in, such as "EUR,USD": the first is that of `cost`."""
+    given = [event["cost"]["currency"]] if "cost" in event else []
+    given += [code for code in _OWN_REPORTS if f"cost_{code.lower()}" in event and code not in given]
+    return ",".join(given)
+
+
+def _fill_cost(row: dict[str, Any], currencies: str, keys: Mapping[Value, int]) -> None:
+    first = currencies[:3]
+    amount: Decimal = row["cost"]["amount"] if "cost" in row else row[f"cost_{first.lower()}"]
+    row["cost"] = amount
+    if first in _OWN_REPORTS:
+        row[f"cost_{first.lower()}"] = amount
+    row["currency_key"] = keys[CURRENCY, 0, currencies]
