@@ -1,0 +1,117 @@
+"""Ingest: what a client sent becomes durable in Pub/Sub, or is refused with the reason."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import uuid_utils
+
+from tally import intake, jsontext
+from tally.dialects import gateway
+from tally.errors import FieldError, Unprocessable
+from tally.event import UsageEvent, Window
+from tally.groupcommit import GroupCommit
+from tally.intake import Batch, Rejected
+from tally.message import TENANT
+from tally.principal import Principal
+from tally.publisher import Publisher
+
+_BYTES_PER_WEIGHT = 4096
+_MESSAGE_WEIGHT = 1000
+_QUEUE_WEIGHT = 50_000
+_IN_FLIGHT = 2
+_BOUND = ("organization_id", "team_id", "user_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became durable (the ids in the order sent) and what was refused."""
+
+    ids: list[str]
+    rejected: list[Rejected]
+
+
+class Ingest:
+    """Takes events for one process. Events of several requests and one tenant share a message."""
+
+    def __init__(self, publisher: Publisher, retention_days: int) -> None:
+        self._publisher = publisher
+        self._retention_days = retention_days
+        self._group = GroupCommit(self._publish, capacity=_MESSAGE_WEIGHT, writers=_IN_FLIGHT, queue=_QUEUE_WEIGHT)
+
+    async def events(
+        self, body: bytes, headers: Mapping[str, str], principal: Principal, received_at: datetime
+    ) -> Accepted:
+        """Takes the events of a request in any of Tally's formats.
+
+        Raises:
+            RequestError: the request cannot be read, or holds no good event.
+            PublisherUnavailable, Overloaded: not confirmed; the client should send the same ids again.
+        """
+        body = intake.inflate(body, headers.get("content-encoding", "").strip().lower())
+        items = intake.read_items(body, headers.get("content-type", ""), headers)
+        batch = intake.take(items, body, Window.around(received_at, self._retention_days))
+        return await self._accept(batch, principal)
+
+    async def gateway_call(
+        self, body: bytes, headers: Mapping[str, str], principal: Principal, received_at: datetime
+    ) -> Accepted:
+        """Takes the one call of system D's `POST /api/usage-log`. Raises as `events`."""
+        body = intake.inflate(body, headers.get("content-encoding", "").strip().lower())
+        intake.require_json(headers.get("content-type", ""))
+        item = gateway.read(body, headers)
+        window = Window.around(received_at, self._retention_days)
+        return await self._accept(intake.take([item], body, window, numbers="text"), principal)
+
+    async def _accept(self, batch: Batch, principal: Principal) -> Accepted:
+        good: list[UsageEvent] = []
+        rejected = list(batch.rejected)
+        for index, event in batch.events:
+            if faults := _bind(event, principal):
+                rejected.append(Rejected(index, event.get("id"), faults, b""))
+                continue
+            event.setdefault("source", principal.name)
+            if "id" not in event:
+                event["id"] = str(uuid_utils.uuid7())
+            good.append(event)
+        rejected.sort(key=lambda one: one.index)
+        if not good:
+            raise Unprocessable(
+                "No event was taken." if rejected else "There is no event in the request.",
+                [{"index": one.index, **error} for one in rejected for error in one.errors],
+            )
+        tenant = principal.organization_id or ""
+        await asyncio.gather(*(self._group.submit(part, weight, tenant) for part, weight in _parts(good)))
+        return Accepted([event["id"] for event in good], rejected)
+
+    async def _publish(self, tenant: str, parts: Sequence[bytes]) -> None:
+        await self._publisher.publish(b"[" + b",".join(parts) + b"]", {TENANT: tenant} if tenant else {})
+
+
+def _bind(event: UsageEvent, principal: Principal) -> list[FieldError]:
+    """Sets what the token is bound to; faults where the event says otherwise."""
+    faults: list[FieldError] = []
+    for field in _BOUND:
+        bound = getattr(principal, field)
+        if bound is None:
+            continue
+        if event.setdefault(field, bound) != bound:  # type: ignore[misc]
+            faults.append({"field": field, "message": f'this token sends for "{bound}" only'})
+    return faults
+
+
+def _parts(events: Iterable[UsageEvent]) -> list[tuple[bytes, int]]:
+    """The events as comma-separated JSON, cut so that each part fits into a message, with its weight."""
+    parts: list[tuple[bytes, int]] = []
+    texts: list[bytes] = []
+    weight = 0
+    for event in events:
+        text = jsontext.dump(event)
+        heavy = 1 + len(text) // _BYTES_PER_WEIGHT
+        if texts and weight + heavy > _MESSAGE_WEIGHT:
+            parts.append((b",".join(texts), weight))
+            texts, weight = [], 0
+        texts.append(text)
+        weight += heavy
+    return [*parts, (b",".join(texts), weight)]

@@ -1,0 +1,156 @@
+"""API tokens: made here, known by their SHA-256 only, with scopes and an organization, team or user to be bound to."""
+
+import base64
+import hashlib
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import uuid_utils
+
+from tally import jsontext
+from tally.database import Store, statement
+from tally.errors import StoreUnavailable, Unauthenticated, Unprocessable
+from tally.principal import Principal
+
+SCOPES = ("ingest", "read", "read:all", "limits", "admin")
+_IMPLIED = {"admin": frozenset(SCOPES), "read:all": frozenset({"read", "read:all"})}
+_REMEMBERED_WITHOUT_STORE_SECONDS = 24 * 3600
+_REMEMBERED_TOKENS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedToken:
+    """A new token. `secret` is shown this once and kept nowhere."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    secret: str
+
+
+def hash_of(secret: str) -> str:
+    """The SHA-256 of a secret in hexadecimal, which is what `api_tokens.token_hash` holds."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def new_secret() -> str:
+    """`tly_` and 43 characters of base64url: 256 random bits."""
+    return "tly_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+
+
+def create(
+    store: Store,
+    name: str,
+    scopes: Sequence[str],
+    *,
+    organization_id: str | None = None,
+    team_id: str | None = None,
+    user_id: str | None = None,
+    expires_at: datetime | None = None,
+) -> CreatedToken:
+    """Makes a token.
+
+    Raises:
+        Unprocessable: no name, no scope, or one that does not exist.
+    """
+    if not 1 <= len(name) <= 200 or "\0" in name:
+        raise Unprocessable("A token needs a name of 1 to 200 characters.")
+    if not scopes or (unknown := [scope for scope in scopes if scope not in SCOPES]):
+        given = f"unknown scope {', '.join(unknown)}" if scopes else "no scope given"
+        raise Unprocessable(f"{given}; a token has one or more of {', '.join(SCOPES)}.")
+    created = CreatedToken(str(uuid_utils.uuid7()), name, tuple(dict.fromkeys(scopes)), new_secret())
+    with store.connect() as connection:
+        connection.execute(
+            statement("tokens", "add_token"),
+            {
+                "id": created.id,
+                "name": name,
+                "token_hash": hash_of(created.secret),
+                "scopes": _array(created.scopes),
+                "organization_id": organization_id,
+                "team_id": team_id,
+                "user_id": user_id,
+                "expires_at": expires_at,
+            },
+        )
+    return created
+
+
+def register_admin(store: Store, secret: str, name: str = "admin") -> None:
+    """Makes `secret`, chosen by whoever runs this installation, a token with scope admin."""
+    with store.connect() as connection:
+        connection.execute(
+            statement("tokens", "put_token"),
+            {"id": str(uuid_utils.uuid7()), "name": name, "token_hash": hash_of(secret), "scopes": "{admin}"},
+        )
+
+
+def register_reported(store: Store, tokens: Iterable[tuple[str, str, str]]) -> None:
+    """Gives names and teams to tokens issued elsewhere: triples of hash, name, team. Known ones stay as they are."""
+    rows = [
+        {"id": str(uuid_utils.uuid7()), "token_hash": token_hash, "name": name, "team_id": team_id}
+        for token_hash, name, team_id in tokens
+    ]
+    with store.connect() as connection:
+        connection.execute(statement("tokens", "report_tokens"), {"tokens": jsontext.dump(rows).decode()})
+
+
+def revoke(store: Store, token_id: str) -> None:
+    """Ends a token for good."""
+    with store.connect() as connection:
+        connection.execute(statement("tokens", "revoke_token"), {"id": token_id})
+
+
+class Verifier:
+    """From secrets to principals. A good answer is remembered for `ttl_seconds`.
+
+    Args:
+        without_store: whether a token that was good within the last day is good while the database is away, so
+            that events are still taken. An unknown one never is.
+    """
+
+    def __init__(self, store: Store, ttl_seconds: float, *, without_store: bool = False) -> None:
+        self._store = store
+        self._ttl_seconds = ttl_seconds
+        self._without_store = without_store
+        self._good: dict[str, tuple[float, Principal]] = {}
+
+    def remembered(self, secret: str) -> Principal | None:
+        """The principal, where it is still remembered; asks nobody."""
+        entry = self._good.get(hash_of(secret))
+        if entry is not None and time.monotonic() - entry[0] < self._ttl_seconds:
+            return entry[1]
+        return None
+
+    def verify(self, secret: str) -> Principal:
+        """The principal of `secret`, from the database.
+
+        Raises:
+            Unauthenticated: unknown, revoked or expired; which of them is not told.
+            StoreUnavailable: the database is away, and the token is not remembered.
+        """
+        token_hash = hash_of(secret)
+        try:
+            with self._store.connect() as connection:
+                row = connection.execute(statement("tokens", "find_token"), {"token_hash": token_hash}).one_or_none()
+        except StoreUnavailable:
+            entry = self._good.get(token_hash)
+            if self._without_store and entry and time.monotonic() - entry[0] < _REMEMBERED_WITHOUT_STORE_SECONDS:
+                return entry[1]
+            raise
+        if row is None or row.revoked or row.expired:
+            self._good.pop(token_hash, None)
+            raise Unauthenticated("The token is unknown, expired or revoked.")
+        scopes = frozenset().union(*(_IMPLIED.get(scope, {scope}) for scope in row.scopes))
+        principal = Principal(row.id, row.name, scopes, row.organization_id, row.team_id, row.user_id)
+        if len(self._good) >= _REMEMBERED_TOKENS:
+            self._good.pop(next(iter(self._good)))
+        self._good[token_hash] = (time.monotonic(), principal)
+        return principal
+
+
+def _array(values: Iterable[str]) -> str:
+    return "{" + ",".join(f'"{value}"' for value in values) + "}"
