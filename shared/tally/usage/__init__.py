@@ -1,0 +1,1 @@
+"""Questions about usage: parsed from parameters, composed into one statement, answered exactly."""

@@ -1,0 +1,197 @@
+"""From a question to its answer: whose events may be seen, which figures, in which shape and order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tally.errors import Forbidden
+from tally.principal import Principal
+from tally.usage import engine
+from tally.usage.engine import STATUS_CLASS, Spec
+from tally.usage.keys import Known, column_of, filter_keys, is_keyed, known_values, scoped_key
+from tally.usage.question import Question, cursor_of
+
+Figures = Mapping[str, Any]
+_HUNDRED = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    """A metric of the API: the measures it needs, and its figure from them."""
+
+    measures: tuple[str, ...]
+    figure: Callable[[Figures], object]
+
+
+def whole(figures: Figures, name: str) -> int:
+    """A count of a row; 0 where there is none."""
+    return int(figures.get(name) or 0)
+
+
+def percentage(part: int, of: int) -> Decimal | None:
+    """`part` of `of` in percent, not rounded; None of nothing."""
+    return Decimal(part) * _HUNDRED / of if of else None
+
+
+def average(figures: Figures) -> Decimal | None:
+    """The mean response time in milliseconds of the requests that have one, not rounded; None of nothing."""
+    timed = whole(figures, "timed_requests")
+    return Decimal(figures["response_time_ms"]) / timed if timed else None
+
+
+def _success(figures: Figures) -> object:
+    requests = whole(figures, "requests")
+    return percentage(requests - whole(figures, "errors"), requests)
+
+
+def _metric(name: str, currency: str) -> _Metric:
+    if name == "cost":
+        return _Metric(
+            (f"cost:{currency}", f"unconverted:{currency}"),
+            lambda row: row.get(f"cost:{currency}") or Decimal(0),
+        )
+    if name == "error_rate":
+        return _Metric(("errors", "requests"), lambda row: percentage(whole(row, "errors"), whole(row, "requests")))
+    if name == "success_rate":
+        return _Metric(("errors", "requests"), _success)
+    if name == "avg_response_time_ms":
+        return _Metric(("response_time_ms", "timed_requests"), average)
+    if name.endswith("_response_time_ms"):
+        measure = name[:3] if name[:3] in engine.PERCENTILES else name
+        return _Metric((measure,), lambda row: row.get(measure))
+    return _Metric((name,), lambda row: whole(row, name))
+
+
+def visible(connection: Connection, principal: Principal, filters: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
+    """The filters that keep a caller to what is its own, by column of `engine.Spec`; none for `read:all`.
+
+    Raises:
+        Forbidden: the token may read only its own and is bound to nobody, or a filter names somebody else.
+    """
+    if "read:all" in principal.scopes:
+        return {}
+    own = {"organization_id": principal.organization_id, "user_id": principal.user_id}
+    if not any(own.values()):
+        raise Forbidden(
+            'This token has the scope "read" but is bound to no organization or user, so nothing is its own; '
+            'a token with the scope "read:all" sees everything.'
+        )
+    for name, mine in own.items():
+        if mine is not None and any(value != mine for value in filters.get(name, ())):
+            raise Forbidden(f"This token sees only its own {name}.")
+    keys: dict[str, list[Any]] = {}
+    organization = 0
+    if principal.organization_id is not None:
+        organization = scoped_key(connection, "organization", principal.organization_id)
+        keys["organization_key"] = [organization]
+    if principal.user_id is not None:
+        keys["user_key"] = [scoped_key(connection, "user", principal.user_id, organization)]
+    return keys
+
+
+def answer(connection: Connection, principal: Principal, question: Question) -> dict[str, Any]:
+    """The answer of `GET /v1/usage` (shape: "Queries" of the API's description).
+
+    Raises:
+        Forbidden: as `visible`.
+        QuestionTooLarge: too many rows, or the time limit.
+    """
+    metrics = {name: _metric(name, question.currency) for name in question.metrics}
+    measures = tuple(dict.fromkeys(part for metric in metrics.values() for part in metric.measures))
+    filters = filter_keys(connection, question.filters) | visible(connection, principal, question.filters)
+    spec = Spec(
+        measures=measures,
+        keys=tuple(column_of(name) for name in question.group_by),
+        span=question.span,
+        cuts=[window.lower for window in question.windows],
+        filters=filters,
+    )
+    figures = engine.run(connection, spec)
+    keyed = [column_of(name) for name in question.group_by if is_keyed(name)]
+    known = known_values(connection, (row[column] for row in figures for column in keyed))
+    rows = [(row["piece"], _dimensions(question, row, known), _figures(question, metrics, row)) for row in figures]
+    rows = _ordered(question, _filled(question, metrics, rows))
+    page = rows[question.offset : question.offset + question.limit]
+    more = len(rows) > question.offset + question.limit
+    return {
+        "from": _shown(question.span.lower, question),
+        "to": _shown(question.span.upper, question),
+        "timezone": str(question.zone),
+        "currency": question.currency,
+        "window": question.window,
+        "rows": [_row(question, *row) for row in page],
+        "next_cursor": cursor_of(question.offset + question.limit) if more else None,
+    }
+
+
+_Row = tuple[int, dict[str, Any], dict[str, Any]]
+
+
+def _dimensions(question: Question, row: Figures, known: Mapping[int, Known]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in question.group_by:
+        value = row[column_of(name)]
+        if is_keyed(name):
+            meant = known.get(value)
+            found[name] = meant.value if meant else None
+            if name == "token":
+                found["token_name"] = meant.token_name if meant else None
+        elif name == STATUS_CLASS:
+            found[name] = f"{value}xx" if value else None
+        else:
+            found[name] = None if value == 0 else value
+    return found
+
+
+def _figures(question: Question, metrics: Mapping[str, _Metric], row: Figures) -> dict[str, Any]:
+    figures = {name: metric.figure(row) for name, metric in metrics.items()}
+    unconverted = whole(row, f"unconverted:{question.currency}")
+    return figures | {"unconverted_requests": unconverted} if unconverted else figures
+
+
+def _filled(question: Question, metrics: Mapping[str, _Metric], rows: list[_Row]) -> list[_Row]:
+    """With a row of zeros where there is no event: for every window if asked, and for a total of nothing."""
+    nothing = {name: metric.figure({}) for name, metric in metrics.items()}
+    if not question.group_by and question.window == "none" and not rows:
+        return [(0, {}, nothing)]
+    if not question.fill or question.window == "none":
+        return rows
+    groups = {tuple(row[1].items()): row[1] for row in rows} or ({(): {}} if not question.group_by else {})
+    present = {(row[0], tuple(row[1].items())) for row in rows}
+    missing = [
+        (piece, found, dict(nothing))
+        for key, found in groups.items()
+        for piece in range(1, len(question.windows) + 1)
+        if (piece, key) not in present
+    ]
+    return rows + missing
+
+
+def _ordered(question: Question, rows: list[_Row]) -> list[_Row]:
+    """By window and dimensions (no value last), so that pages never overlap; before that by `order_by`."""
+    rows = sorted(rows, key=lambda row: (row[0], [(value is None, str(value)) for value in row[1].values()]))
+    if question.order_by is None:
+        return rows
+    name = question.order_by.removeprefix("-")
+    largest_first = question.order_by.startswith("-")
+
+    def rank(row: _Row) -> Any:
+        value = row[0] if name == "window_start" else {**row[1], **row[2]}[name]
+        if value is None:
+            return (not largest_first, 0)
+        return (largest_first, value)
+
+    return sorted(rows, key=rank, reverse=largest_first)
+
+
+def _row(question: Question, piece: int, found: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
+    if question.window == "none":
+        return found | figures
+    return {"window_start": question.windows[piece - 1].start.isoformat(), **found, **figures}
+
+
+def _shown(instant: Any, question: Question) -> str | None:
+    return instant.astimezone(question.zone).isoformat() if instant is not None else None

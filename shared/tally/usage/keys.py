@@ -1,0 +1,88 @@
+"""Between the texts that people ask with and the keys that events are stored with."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tally import jsontext
+from tally.database import statement
+from tally.dimensions import KIND_OF_FIELD, digest
+from tally.usage.engine import LABEL, STATUS_CLASS
+
+# No key is negative: a filter on a value that no event ever had finds nothing.
+UNKNOWN_KEY = -1
+_KIND_OF_DIMENSION = {**KIND_OF_FIELD, "token": "token"}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A dimension value; tokens with what they are registered as."""
+
+    value: str
+    token_id: str | None = None
+    token_name: str | None = None
+    team_id: str | None = None
+
+
+def column_of(dimension: str) -> str:
+    """The column or expression of `engine.Spec` that a dimension is grouped and filtered by."""
+    kind = _KIND_OF_DIMENSION.get(dimension)
+    return dimension if kind is None else f"{kind}_key"
+
+
+def is_keyed(dimension: str) -> bool:
+    """Whether a dimension is stored as a key, and not as a number or label."""
+    return dimension in _KIND_OF_DIMENSION
+
+
+def filter_keys(connection: Connection, filters: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
+    """The filters of `engine.Spec`: by column the keys, statuses or label values. An empty text is "no value"."""
+    keys: dict[str, list[Any]] = {column_of(name): [] for name in filters}
+    wanted: list[dict[str, object]] = []
+    columns: list[str] = []
+    for name, values in filters.items():
+        found = keys[column_of(name)]
+        found += [None for value in values if value == ""]
+        texts = [value for value in values if value != ""]
+        if name == STATUS_CLASS:
+            found += [int(value[0]) for value in texts]
+        elif name == "status":
+            found += [int(value) for value in texts]
+        elif name.startswith(LABEL):
+            found += texts
+        else:
+            for text in (_stored(name, text) for text in texts):
+                wanted.append({"position": len(wanted), "kind": _KIND_OF_DIMENSION[name], "digest": digest(text)})
+                columns.append(column_of(name))
+            found.append(UNKNOWN_KEY)
+    if wanted:
+        rows = connection.execute(statement("query", "keys_of_values"), {"wanted": jsontext.dump(wanted).decode()})
+        for row in rows:
+            keys[columns[row.position]].append(row.key)
+    return keys
+
+
+def scoped_key(connection: Connection, kind: str, text: str, scope: int = 0) -> int:
+    """The key of one value, or `UNKNOWN_KEY`."""
+    found: int | None = connection.execute(
+        statement("query", "keys_of_scoped_value"), {"kind": kind, "digest": digest(text), "scope": scope}
+    ).scalar_one_or_none()
+    return UNKNOWN_KEY if found is None else found
+
+
+def known_values(connection: Connection, keys: Iterable[int]) -> dict[int, Known]:
+    """What keys stand for."""
+    wanted = sorted({key for key in keys if key > 0})
+    if not wanted:
+        return {}
+    rows = connection.execute(statement("query", "values_of_keys"), {"keys": wanted})
+    return {row.key: Known(row.value, row.token_id, row.token_name, row.token_team_id) for row in rows}
+
+
+def _stored(dimension: str, text: str) -> str:
+    """A filter's text as events hold it."""
+    if dimension == "method":
+        return text.upper()
+    return text.lower() if dimension == "token" else text

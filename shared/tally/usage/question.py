@@ -1,0 +1,269 @@
+"""The question of `GET /v1/usage`: what may be asked, and a question read from its parameters. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from difflib import get_close_matches
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from tally.errors import FieldError, Malformed
+from tally.event import parse_time
+from tally.usage.coverage import Span
+from tally.usage.windows import WINDOWS, LocalWindow, WindowName, start_of_day, windows, zone
+
+METRICS = (
+    "requests", "errors", "error_rate", "success_rate", "input_tokens", "output_tokens", "total_tokens",
+    "cached_input_tokens", "cost", "unpriced_requests", "estimated_tokens",
+    "avg_response_time_ms", "min_response_time_ms", "max_response_time_ms",
+    "p50_response_time_ms", "p90_response_time_ms", "p95_response_time_ms", "p99_response_time_ms", "unique_users",
+)  # fmt: skip
+DIMENSIONS = (
+    "organization_id", "team_id", "user_id", "token", "token_type", "route", "method", "status", "status_class",
+    "error_type", "provider", "model", "agent_id", "operation", "platform", "content_type", "task_type", "source",
+)  # fmt: skip
+DEFAULT_METRICS = ("requests", "total_tokens", "cost")
+LABEL = "label:"
+MAX_LIMIT = 10_000
+MAX_WINDOWS = 50_000
+DEFAULT_DAYS = 30
+_STATUS_CLASS = re.compile(r"[1-5]xx")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_PARAMETERS = (
+    "metrics", "group_by", "window", "from", "to", "timezone", "currency", "order_by", "limit", "cursor", "fill",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `windows` is empty for one figure over the whole range."""
+
+    metrics: tuple[str, ...]
+    group_by: tuple[str, ...]
+    span: Span
+    zone: ZoneInfo
+    window: WindowName = "none"
+    windows: Sequence[LocalWindow] = ()
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    currency: str = "USD"
+    order_by: str | None = None
+    limit: int = MAX_LIMIT
+    offset: int = 0
+    fill: bool = False
+
+
+class _Faults:
+    """Collects what is wrong with the parameters, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.errors: list[FieldError] = []
+
+    def add(self, parameter: str, message: str, value: str) -> None:
+        self.errors.append({"field": parameter, "message": message, "value": value[:100]})
+
+    def raise_if_any(self) -> None:
+        if self.errors:
+            detail = "; ".join(f"{error['field']}: {error['message']}" for error in self.errors)
+            raise Malformed(f"Bad parameter. {detail}.", self.errors)
+
+
+def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Question:
+    """The question that the query parameters ask; `now` (UTC) decides which day is today.
+
+    Raises:
+        Malformed: names every bad parameter and lists what is allowed.
+    """
+    faults = _Faults()
+    given: dict[str, list[str]] = {}
+    for name, value in parameters:
+        if not (name in _PARAMETERS or is_dimension(name)):
+            known = [*_PARAMETERS, *DIMENSIONS]
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)} and {LABEL}NAME"
+            faults.add(name[:100], f"is not a parameter; {hint}", value)
+        elif "\0" in value:
+            faults.add(name, "has a NUL character", "")
+        else:
+            given.setdefault(name, []).append(value)
+    metrics = _names(given.pop("metrics", []), "metrics", METRICS, faults) or DEFAULT_METRICS
+    group_by = _names(given.pop("group_by", []), "group_by", DIMENSIONS, faults, is_dimension)
+    single = {name: values[-1] for name, values in given.items() if name in _PARAMETERS}
+    window = _window(single, faults)
+    where = _zone(single, faults)
+    span = _range(single, where, now, faults)
+    cut: list[LocalWindow] = []
+    if window != "none" and span.lower and span.upper and not faults.errors:
+        for one in windows(span.lower, span.upper, window, where):
+            cut.append(one)
+            if len(cut) > MAX_WINDOWS:
+                faults.add(
+                    "window",
+                    f"more than {MAX_WINDOWS} windows; take a longer window or a shorter range",
+                    window,
+                )
+                break
+    question = Question(
+        metrics=metrics,
+        group_by=group_by,
+        span=span,
+        zone=where,
+        window=window,
+        windows=cut,
+        filters=_filters(given, faults),
+        currency=_currency(single, faults),
+        order_by=_order(single, metrics, group_by, faults),
+        limit=_limit(single, faults),
+        offset=_offset(single, faults),
+        fill=_fill(single, faults),
+    )
+    faults.raise_if_any()
+    return question
+
+
+def is_dimension(name: str) -> bool:
+    """Whether `name` can be grouped by and filtered on: a dimension or `label:NAME`."""
+    return name in DIMENSIONS or (name.startswith(LABEL) and 0 < len(name) - len(LABEL) <= 200)
+
+
+def parse_zone(name: str) -> ZoneInfo:
+    """The zone of parameter `timezone`.
+
+    Raises:
+        Malformed: there is no such zone.
+    """
+    faults = _Faults()
+    found = _zone({"timezone": name}, faults)
+    faults.raise_if_any()
+    return found
+
+
+def cursor_of(offset: int) -> str:
+    """The cursor of the page that starts at a row."""
+    return f"r{offset}"
+
+
+def _names(
+    values: list[str], parameter: str, allowed: Sequence[str], faults: _Faults, more: object = None
+) -> tuple[str, ...]:
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    for name in names:
+        if name not in allowed and not (more is not None and is_dimension(name)):
+            labels = f" and {LABEL}NAME" if more is not None else ""
+            faults.add(parameter, f'"{name[:100]}" is not known; allowed are {", ".join(allowed)}{labels}', name)
+    return tuple(dict.fromkeys(names))
+
+
+def _window(single: Mapping[str, str], faults: _Faults) -> WindowName:
+    name = single.get("window", "none")
+    if name not in WINDOWS:
+        faults.add("window", f"allowed are {', '.join(WINDOWS)}", name)
+        return "none"
+    return name
+
+
+def _zone(single: Mapping[str, str], faults: _Faults) -> ZoneInfo:
+    name = single.get("timezone", "UTC")
+    try:
+        return zone(name)
+    except ValueError as error:
+        faults.add("timezone", str(error), name)
+        return ZoneInfo("UTC")
+
+
+def _range(single: Mapping[str, str], where: ZoneInfo, now: datetime, faults: _Faults) -> Span:
+    today = now.astimezone(where).date()
+    upper = _instant(single, "to", where, faults)
+    if upper is None:
+        upper = start_of_day(today + timedelta(days=1), where)
+    lower = _instant(single, "from", where, faults)
+    if lower is None:
+        last = (upper - timedelta(microseconds=1)).astimezone(where).date()
+        lower = start_of_day(last - timedelta(days=DEFAULT_DAYS - 1), where)
+    if lower >= upper and not faults.errors:
+        faults.add("from", "must be before to (from is included, to is excluded)", lower.isoformat())
+    return Span(lower, upper)
+
+
+def _instant(single: Mapping[str, str], name: str, where: ZoneInfo, faults: _Faults) -> datetime | None:
+    text = single.get(name)
+    if text is None:
+        return None
+    try:
+        return parse_instant(text, where)
+    except ValueError as error:
+        faults.add(name, str(error), text)
+        return None
+
+
+def parse_instant(text: str, where: ZoneInfo) -> datetime:
+    """A parameter's time in UTC: RFC 3339, epoch seconds or milliseconds, or a date, the midnight of `where`.
+
+    Raises:
+        ValueError: with what was expected.
+    """
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            instant = start_of_day(date.fromisoformat(text), where)
+        else:
+            # A plus sign that was not escaped in the address arrives as a space.
+            instant = parse_time(int(text) if text.isdecimal() else text.replace(" ", "+"))
+    except (ValueError, OverflowError):
+        raise ValueError("expected a date, or a time with offset such as 2026-05-01T12:00:00Z") from None
+    if not 1900 <= instant.year <= 2200:
+        raise ValueError("expected a year from 1900 to 2200")
+    return instant
+
+
+def _filters(given: Mapping[str, list[str]], faults: _Faults) -> dict[str, tuple[str, ...]]:
+    filters: dict[str, tuple[str, ...]] = {}
+    for name, values in given.items():
+        if name in _PARAMETERS:
+            continue
+        filters[name] = tuple(dict.fromkeys(values))
+        for value in filters[name]:
+            if name == "status" and value and not re.fullmatch(r"[1-5]\d\d", value):
+                faults.add(name, "expected an HTTP status from 100 to 599", value)
+            if name == "status_class" and value and not _STATUS_CLASS.fullmatch(value):
+                faults.add(name, "allowed are 1xx, 2xx, 3xx, 4xx, 5xx", value)
+    return filters
+
+
+def _currency(single: Mapping[str, str], faults: _Faults) -> str:
+    code = single.get("currency", "USD").upper()
+    if not _CURRENCY.fullmatch(code):
+        faults.add("currency", "expected an ISO 4217 code such as USD", code)
+    return code
+
+
+def _order(single: Mapping[str, str], metrics: Sequence[str], group_by: Sequence[str], faults: _Faults) -> str | None:
+    order = single.get("order_by")
+    allowed = [*metrics, *group_by, "window_start"]
+    if order is not None and order.removeprefix("-") not in allowed:
+        faults.add("order_by", f"allowed are {', '.join(allowed)}, with - before it for the largest first", order)
+    return order
+
+
+def _limit(single: Mapping[str, str], faults: _Faults) -> int:
+    text = single.get("limit", str(MAX_LIMIT))
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
+        faults.add("limit", f"expected a whole number from 1 to {MAX_LIMIT}", text)
+        return MAX_LIMIT
+    return int(text)
+
+
+def _offset(single: Mapping[str, str], faults: _Faults) -> int:
+    cursor = single.get("cursor")
+    if cursor is None:
+        return 0
+    if not re.fullmatch(r"r[0-9]{1,9}", cursor):
+        faults.add("cursor", "expected the next_cursor of an answer", cursor)
+        return 0
+    return int(cursor[1:])
+
+
+def _fill(single: Mapping[str, str], faults: _Faults) -> bool:
+    fill: str | Literal["none"] = single.get("fill", "none")
+    if fill not in ("none", "zero"):
+        faults.add("fill", "allowed are none, zero", fill)
+    return fill == "zero"
