@@ -65,7 +65,7 @@ def read(message: Message, retention_days: int) -> Contents:
     tenant = message.attributes.get(TENANT, "")
     source = message.attributes.get(SOURCE) or DEFAULT_SOURCE
     received = [
-        Received(_named(event, source, f"{message.id}-{index}"), tenant, message.publish_time)
+        Received(_named(event, source, f"{message.id}-{index}"), tenant, message.publish_time, index)
         for index, event in batch.events
     ]
     dead = [
@@ -89,18 +89,22 @@ class Recorder:
             StoreUnavailable, SchemaMismatch: nothing is known to be stored; the messages should come again.
         """
         dead = [letter for contents in batch for letter in contents.dead]
-        try:
-            outcome = self.store([one for contents in batch for one in contents.received])
-        except DataRefused as error:
-            if len(batch) > 1:
-                # One value that PostgreSQL refuses must not hold up its neighbours: halve until it stands alone.
-                half = len(batch) // 2
-                return self.record(batch[:half]) + self.record(batch[half:])
-            message = batch[0].message
-            dead = [DeadLetter(message, 0, str(error), message.data)]
-            outcome = Outcome()
+        events = [(contents.message, one) for contents in batch for one in contents.received]
+        outcome = self._store_or_bury(events, dead)
         self._bury(dead)
         return outcome + Outcome(dead=len(dead))
+
+    def _store_or_bury(self, events: Sequence[tuple[Message, Received]], dead: list[DeadLetter]) -> Outcome:
+        """Stores `events`; one that PostgreSQL refuses does not hold up the others: halves until it stands alone."""
+        try:
+            return self.store([received for _, received in events])
+        except DataRefused as error:
+            if len(events) > 1:
+                half = len(events) // 2
+                return self._store_or_bury(events[:half], dead) + self._store_or_bury(events[half:], dead)
+            message, received = events[0]
+            dead.append(DeadLetter(message, received.index + 1, str(error), jsontext.dump(received.event)))
+            return Outcome()
 
     def store(self, received: Sequence[Received]) -> Outcome:
         """Stores events that were read already.

@@ -23,12 +23,14 @@ _OWN_REPORTS = ("USD", "RUB")
 class Received:
     """An event with an id and a source, who sent it, and when it came (UTC).
 
-    `tenant` is the organization that the sender's token is bound to, or empty for the operator's own senders.
+    `tenant` is the organization that the sender's token is bound to, or empty for the operator's own senders;
+    `index` is the event's place in its message.
     """
 
     event: UsageEvent
     tenant: str
     received_at: datetime
+    index: int = 0
 
 
 def dedupe_key(event_id: str) -> str:
