@@ -26,7 +26,8 @@ def parse(text: bytes) -> Any:
         value = jiter.from_json(text, allow_inf_nan=False, float_mode="decimal", cache_mode="keys")
     except ValueError as error:
         raise Malformed(f"The body is not valid JSON in UTF-8: {error}.") from error
-    if _too_deep(value, MAX_DEPTH):
+    # Nothing is nested deeper than it has opening brackets; most bodies have few, and need no walk.
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _too_deep(value, MAX_DEPTH):
         raise Malformed(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
     return value
 
@@ -52,12 +53,15 @@ def has_nul(value: object) -> bool:
 
 def _too_deep(value: object, levels: int) -> bool:
     if isinstance(value, dict):
-        inner = value.values()
-    elif isinstance(value, list):
-        inner = value  # type: ignore[assignment]
-    else:
+        value = value.values()
+    elif not isinstance(value, list):
         return False
-    return levels == 0 or any(_too_deep(item, levels - 1) for item in inner if isinstance(item, (dict, list)))
+    if levels == 0:
+        return True
+    for item in value:  # noqa: SIM110 - every body passes here, and any() takes twice as long
+        if isinstance(item, (dict, list)) and _too_deep(item, levels - 1):
+            return True
+    return False
 
 
 def _exactly(value: object) -> object:

@@ -47,9 +47,10 @@ def request_fields(request: Request) -> dict[str, str]:
 
 
 def _handler(routes: Routes, request: Request) -> Handler:
-    methods = routes.get(request.url.path)
+    path = request.scope["path"]
+    methods = routes.get(path)
     if methods is None:
-        raise NotFound(f"There is nothing at {request.url.path[:200]}; this function answers {', '.join(routes)}.")
+        raise NotFound(f"There is nothing at {path[:200]}; this function answers {', '.join(routes)}.")
     handler = methods.get(request.method)
     if handler is None:
         raise MethodNotAllowed(request.method, [*methods])
