@@ -1,0 +1,260 @@
+"""The command `tally`. What it says about its work goes to standard error, results to standard output."""
+
+import signal
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tally import __version__
+from tally.errors import ConfigurationError, TallyError, Unavailable
+
+if TYPE_CHECKING:
+    from tally.settings import Settings
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class _Group(TyperGroup):
+    """Turns what went wrong into one line on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            raise
+        except (TallyError, OSError) as error:
+            typer.echo(f"tally: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    name="tally",
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Tally meters API calls and AI tokens: who used what, how much, how fast, what it cost.\n\n"
+    "`tally up` runs all of it on this machine. The other commands work on the database that "
+    "TALLY_DATABASE_URL or TALLY_CLOUD_SQL_INSTANCE names, or else on what `tally up` runs from the same data "
+    "folder (TALLY_DATA_DIR, by default .tally in the current one). "
+    "`tally config` lists every setting.",
+)
+tokens = typer.Typer(no_args_is_help=True, help="API tokens: who may send and read usage.")
+app.add_typer(tokens, name="tokens")
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.", show_default="8080")] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of database, logs and admin token.", show_default=".tally"),
+    ] = None,
+    sample: Annotated[
+        bool | None,
+        typer.Option("--sample/--no-sample", help="Load sample data into an empty store.", show_default="sample"),
+    ] = None,
+    admin_token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="Admin token.", show_default="made, and kept in the data folder"),
+    ] = None,
+    emulator: Annotated[
+        bool,
+        typer.Option(
+            "--emulator",
+            help="Publish through the installed Google Pub/Sub emulator; it keeps messages in memory only.",
+        ),
+    ] = False,
+) -> None:
+    """Run all of Tally on this machine until Ctrl-C.
+
+    Starts a PostgreSQL of its own and every function, applies the migrations, loads sample data, and says how
+    to go on. Data stays in the data folder. Options win over TALLY_PORT, TALLY_DATA_DIR, TALLY_SAMPLE and
+    TALLY_ADMIN_TOKEN. With PUBSUB_EMULATOR_HOST set, events go through that emulator.
+    """
+    from tally.settings import read
+
+    chosen = read(port=port, data_dir=data_dir, sample=sample, admin_token=admin_token)
+    try:
+        from tally.local.up import up as run
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error}; `tally up` needs more: pip install 'tally\\[local]'") from error
+    run(chosen, emulator=emulator)
+
+
+@app.command()
+def migrate(
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
+) -> None:
+    """Bring the database to the schema that this version needs.
+
+    Safe to run twice at once. `--sql` prints all migrations for somebody who applies them by hand.
+    """
+    from tally import migrate as migrations
+
+    if sql:
+        typer.echo(migrations.sql(), nl=False)
+        return
+    reached = migrations.upgrade(_with_database())
+    typer.echo(f"The database is at migration {reached}.")
+
+
+@app.command()
+def generate(
+    events: Annotated[int, typer.Option(min=1, help="How many.")] = 20_000,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Over how many days up to now.")] = 35,
+    seed: Annotated[int, typer.Option(help="Another seed makes other events.")] = 1,
+    url: Annotated[str | None, typer.Option(help="Address of Tally.", show_default="what `tally up` runs")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="API token with scope ingest.", show_default="the admin token"),
+    ] = None,
+) -> None:
+    """Send sample events of four made-up systems, through the same door as real ones."""
+    from rich.console import Console
+
+    from tally.local.admin_token import kept_admin_token
+    from tally.local.generate import load_sample
+    from tally.local.stackfile import running_stack
+    from tally.settings import settings
+
+    chosen = settings()
+    running = running_stack(chosen.data_dir)
+    address = url or (running["url"] if running else None)
+    if address is None:
+        raise ConfigurationError(f"nothing runs from {chosen.data_dir.resolve()}; start `tally up`, or give --url")
+    secret = token or kept_admin_token(chosen)
+    if secret is None:
+        raise ConfigurationError("no API token is known; give --token")
+    console = Console(stderr=True)
+    report = load_sample(address, secret, console, events=events, days=days, seed=seed)
+    typer.echo(f"{report.events} events accepted in {report.seconds:.1f} s.")
+
+
+@app.command()
+def rollup(
+    every: Annotated[
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Go on until stopped, at this interval.")
+    ] = None,
+) -> None:
+    """Fold new events into the figures, make partitions ahead, drop those past the retention."""
+    from tally.rollup import run_once
+
+    chosen = _with_database()
+    if every is None:
+        report = run_once(chosen)
+        typer.echo(
+            f"{report.folded} events folded, {report.partitions_made} partitions made, "
+            f"{len(report.partitions_dropped)} dropped."
+        )
+        return
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.wait(every):
+        try:
+            run_once(chosen)
+        except Unavailable as error:  # the next round finds what this one could not do
+            typer.echo(f"tally: {error}", err=True)
+
+
+@tokens.command()
+def create(
+    name: Annotated[str, typer.Option(help="What it is for; events sent with it have this as their source.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="What it may do: ingest, read, read:all, limits or admin. Repeat for several."),
+    ],
+    organization: Annotated[str | None, typer.Option(metavar="ID", help="Bind it to an organization.")] = None,
+    team: Annotated[str | None, typer.Option(metavar="ID", help="Bind it to a team.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Bind it to a user.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When it ends, such as 2030-12-31T00:00:00+03:00.")
+    ] = None,
+) -> None:
+    """Make an API token and print its secret, this once: only its SHA-256 is stored."""
+    from tally.database import Store
+    from tally.tokens import create as create_token
+
+    store = Store(_with_database(), "tally tokens", pool_size=1)
+    try:
+        made = create_token(
+            store,
+            name,
+            scope,
+            organization_id=organization,
+            team_id=team,
+            user_id=user,
+            expires_at=_moment(expires) if expires else None,
+        )
+    finally:
+        store.dispose()
+    typer.echo(f"Token {made.id} ({made.name}: {', '.join(made.scopes)}). Keep its secret:", err=True)
+    typer.echo(made.secret)
+
+
+@app.command()
+def config() -> None:
+    """List every setting with its value, default and meaning. Secrets are masked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tally.settings import Settings, settings, shown, variable
+
+    current, default = settings(), Settings.model_construct()
+    table = Table("Variable", "Value", "Default", "Meaning", box=None, pad_edge=False)
+    for name, field in Settings.model_fields.items():
+        table.add_row(variable(name), shown(current, name), shown(default, name), field.description)
+    Console(width=None if sys.stdout.isatty() else 240, markup=False, highlight=False).print(table)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"tally {__version__}")
+
+
+def _with_database() -> "Settings":
+    """The settings, with the database of `tally up` where they name none."""
+    from pydantic import SecretStr
+
+    from tally.local.stackfile import running_stack
+    from tally.settings import settings
+
+    chosen = settings()
+    if chosen.database_url is not None or chosen.cloud_sql_instance is not None:
+        return chosen
+    running = running_stack(chosen.data_dir)
+    if running is None:
+        raise ConfigurationError(
+            "no database is named: set TALLY_DATABASE_URL or TALLY_CLOUD_SQL_INSTANCE, or start `tally up`"
+        )
+    return chosen.model_copy(update={"database_url": SecretStr(running["database"])})
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise typer.BadParameter(f"expected a time with an offset, such as 2030-12-31T00:00:00+03:00, not {text!r}")
+    return moment
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

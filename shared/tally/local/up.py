@@ -1,0 +1,119 @@
+"""What a person sees of `tally up`: steps, sample data with a progress bar, how to go on, a goodbye."""
+
+import os
+import shlex
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from tally.database import Store, statement
+from tally.local import sample
+from tally.local.admin_token import admin_token
+from tally.local.generate import load_sample
+from tally.local.stack import Stack
+from tally.settings import Settings
+from tally.tokens import register_admin, register_reported
+
+SAMPLE_EVENTS = 20_000
+SAMPLE_DAYS = 35
+SAMPLE_SEED = 1
+
+
+class Interrupts:
+    """Ctrl-C, SIGTERM and a closed terminal, all as KeyboardInterrupt; not at all once `over` is set."""
+
+    def __init__(self) -> None:
+        self.over = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._interrupt)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.over:
+            raise KeyboardInterrupt
+
+
+def up(settings: Settings, *, emulator: bool = False) -> None:
+    """Run Tally until Ctrl-C or SIGTERM. Steps go to standard error, what to do next to standard output.
+
+    Raises:
+        TallyError: It cannot be started, or a part of it ends again and again.
+    """
+    out = Console(soft_wrap=True, highlight=False, markup=False)
+    steps = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    interrupts = Interrupts()
+    stack = Stack(settings, emulator=emulator, tell=steps.print)
+    try:
+        stack.start()
+        token = _register_tokens(stack)
+        if settings.sample:
+            _load_sample(stack, token, steps)
+        _welcome(out, stack, token)
+        stack.watch()
+    except KeyboardInterrupt:
+        interrupts.over = True
+        steps.print("\nStopping")
+    finally:
+        interrupts.over = True
+        stack.stop()
+    out.print(f"Tally has stopped. Its data stays in {stack.data_dir}; start it again to go on.")
+
+
+def _register_tokens(stack: Stack) -> str:
+    token = admin_token(stack.settings)
+    store = Store(stack.settings, "tally up", pool_size=1)
+    try:
+        register_admin(store, token)
+    finally:
+        store.dispose()
+    return token
+
+
+def _load_sample(stack: Stack, token: str, console: Console) -> None:
+    """Load sample data into an empty store, or the rest of it where that was interrupted.
+
+    The end of the period is kept in a file meanwhile: the same end makes the same events, which count once.
+    """
+    unfinished = stack.data_dir / "sample-end"
+    store = Store(stack.settings, "tally up", pool_size=1)
+    try:
+        with store.connect() as connection:
+            empty = not connection.execute(statement("local", "has_events")).scalar_one()
+        if not empty and not unfinished.exists():
+            return
+        names = [(one.token_hash, one.name, one.team_id) for one in sample.sample_tokens(SAMPLE_SEED)]
+        register_reported(store, names)
+    finally:
+        store.dispose()
+    end = _kept_end(unfinished)
+    load_sample(stack.url, token, console, events=SAMPLE_EVENTS, days=SAMPLE_DAYS, seed=SAMPLE_SEED, end=end)
+    unfinished.unlink()
+
+
+def _kept_end(path: Path) -> datetime:
+    if path.exists():
+        return datetime.fromisoformat(path.read_text().strip())
+    end = datetime.now(UTC)
+    path.write_text(f"{end.isoformat()}\n")
+    return end
+
+
+def _welcome(out: Console, stack: Stack, token: str) -> None:
+    event = '{"route": "/hello", "method": "GET", "status": 200, "response_time_ms": 12.5}'
+    posted = ["-X", "POST", "-H", "Content-Type: application/json", "-d", event]
+    asked = f"{stack.url}/v1/usage?metrics=requests,total_tokens&group_by=model"
+    commands = {
+        "Send an event": [*posted, f"{stack.url}/v1/events"],
+        "Ask who used what": [asked],
+        "See the last 24 hours of an API gateway": [f"{stack.url}/api/usage/stats?hours=24"],
+    }
+    out.print(f"\nTally is up at {stack.url} (its interface is described at {stack.url}/docs)", style="bold")
+    out.print(f"\nAdmin token: {token}")
+    for title, arguments in commands.items():
+        command = shlex.join(["curl", "-sS", "-H", f"Authorization: Bearer {token}", *arguments])
+        out.print(f"\n{title}:")
+        out.print(command)
+    out.print(f"\nData and logs are in {stack.data_dir}")
+    out.print(f"To stop: press Ctrl-C (or: kill {os.getpid()})")
