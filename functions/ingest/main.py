@@ -15,6 +15,7 @@ from tally.http.health import health_routes
 from tally.http.service import Handler, service
 from tally.ingest import Ingest
 from tally.intake import MAX_BODY_BYTES
+from tally.process import settle
 from tally.publisher import publisher
 from tally.schema import SchemaGuard
 from tally.settings import settings
@@ -27,13 +28,20 @@ def _store() -> Store:
 
 
 @cache
+def _guard() -> SchemaGuard:
+    return SchemaGuard(_store())
+
+
+@cache
 def _authenticator() -> Authenticator:
-    return Authenticator(Verifier(_store(), settings().token_ttl_seconds, without_store=True))
+    return Authenticator(Verifier(_store(), settings().token_ttl_seconds, without_store=True), _guard())
 
 
 @cache
 def _ingest() -> Ingest:
-    return Ingest(publisher(settings()), settings().raw_retention_days)
+    made = Ingest(publisher(settings()), settings().raw_retention_days)
+    settle()
+    return made
 
 
 async def events(request: Request) -> Response:
@@ -59,7 +67,7 @@ async def usage_log(request: Request) -> Response:
 
 @cache
 def _target() -> Handler:
-    health = health_routes(SchemaGuard(_store()))
+    health = health_routes(_guard())
     return service("ingest", {"/v1/events": {"POST": events}, "/api/usage-log": {"POST": usage_log}, **health})
 
 

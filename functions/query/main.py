@@ -15,6 +15,7 @@ from tally.http.api import JsonAnswer, application
 from tally.http.auth import Authenticator
 from tally.http.parameters import ContentPlatformParameters, GatewayStatsParameters, usage_parameters
 from tally.principal import Principal
+from tally.process import settle
 from tally.schema import REVISIONS, SchemaGuard
 from tally.settings import settings
 from tally.tokens import Verifier
@@ -41,7 +42,7 @@ def _clock() -> Clock:
 
 @cache
 def _authenticator() -> Authenticator:
-    return Authenticator(Verifier(_store(), settings().token_ttl_seconds))
+    return Authenticator(Verifier(_store(), settings().token_ttl_seconds), _guard())
 
 
 async def reader(request: Request) -> Principal:
@@ -100,6 +101,7 @@ def _app() -> FastAPI:
     app.get("/v1/usage", tags=["usage"], openapi_extra=usage_parameters())(usage)
     app.get("/api/v1/billing/usage/tokens/summary", tags=["system A"])(tokens_summary)
     app.get("/api/usage/stats", tags=["system D"])(gateway_usage)
+    settle()
     return app
 
 

@@ -16,6 +16,7 @@ from tally.http.health import health_routes
 from tally.http.service import Handler, service
 from tally.log import logger
 from tally.message import read_push
+from tally.process import settle
 from tally.recorder import RECORDER_OPTIONS, Contents, Recorder, read
 from tally.schema import SchemaGuard
 from tally.settings import settings
@@ -24,11 +25,13 @@ from tally.settings import settings
 _MAX_PUSH_BYTES = 15 * 1024 * 1024
 _EVENTS_A_TRANSACTION = 2000
 _EVENTS_WAITING = 40_000
+# One batch is put together while PostgreSQL writes the other.
+_WRITERS = 2
 
 
 @cache
 def _store() -> Store:
-    return Store(settings(), "tally record", options=RECORDER_OPTIONS)
+    return Store(settings(), "tally record", options=RECORDER_OPTIONS, check=False)
 
 
 @cache
@@ -39,7 +42,7 @@ def _guard() -> SchemaGuard:
 @cache
 def _group() -> GroupCommit[Contents]:
     recorder = Recorder(_store(), settings().raw_retention_days)
-    thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+    thread = ThreadPoolExecutor(_WRITERS, thread_name_prefix="recorder")
 
     def write(batch: Sequence[Contents]) -> None:
         _guard().check()
@@ -50,7 +53,7 @@ def _group() -> GroupCommit[Contents]:
     async def commit(_key: str, batch: Sequence[Contents]) -> None:
         await asyncio.get_running_loop().run_in_executor(thread, write, batch)
 
-    return GroupCommit(commit, capacity=_EVENTS_A_TRANSACTION, writers=1, queue=_EVENTS_WAITING)
+    return GroupCommit(commit, capacity=_EVENTS_A_TRANSACTION, writers=_WRITERS, queue=_EVENTS_WAITING)
 
 
 async def push(request: Request) -> Response:
@@ -63,6 +66,7 @@ async def push(request: Request) -> Response:
 
 @cache
 def _target() -> Handler:
+    settle()
     return service("record", {"/push": {"POST": push}, **health_routes(_guard())})
 
 

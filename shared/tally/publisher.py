@@ -83,7 +83,9 @@ class EmbeddedPublisher:
 
         self._url = f"{record_url}/push"
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=16), timeout=aiohttp.ClientTimeout(total=_CONFIRM_SECONDS)
+            # record's server closes a connection that is idle for 2 seconds; never send on one that it may be closing.
+            connector=aiohttp.TCPConnector(limit=16, keepalive_timeout=1),
+            timeout=aiohttp.ClientTimeout(total=_CONFIRM_SECONDS),
         )
         self._prefix = uuid.uuid4().hex
         self._count = itertools.count()
