@@ -29,6 +29,8 @@ from tally.errors import (
 from tally.settings import Settings
 
 _CONNECT_SECONDS = 5
+# Detail, context and query of a server's error: they quote rows, which hold personal data, and errors are logged.
+_QUOTES_ROWS = ("D", "W", "q")
 _QUERY_CANCELED = "57014"
 _NO_PARTITION = "23514"
 _UNDEFINED = frozenset({"42P01", "42703", "42883", "3F000"})
@@ -67,6 +69,7 @@ class Store:
         application: shown in `pg_stat_activity`.
         pool_size: connections at most.
         options: PostgreSQL settings of every connection, such as `statement_timeout`.
+        check: whether a pooled connection is tried before each use, so that a restart of the database is not felt.
     """
 
     def __init__(
@@ -76,11 +79,13 @@ class Store:
         *,
         pool_size: int = 5,
         options: Mapping[str, str] | None = None,
+        check: bool = True,
     ) -> None:
         self._settings = settings
         self._application = application
         self._pool_size = pool_size
         self._options = {"timezone": "UTC", "jit": "off", **(options or {})}
+        self._check = check
         self._lock = threading.Lock()
 
     @cached_property
@@ -95,6 +100,8 @@ class Store:
                 max_overflow=0,
                 pool_timeout=_CONNECT_SECONDS,
                 pool_recycle=1800,
+                pool_pre_ping=self._check,
+                hide_parameters=True,  # they hold personal data, and errors are logged
                 pool_use_lifo=True,
             )
 
@@ -203,30 +210,33 @@ def _in_our_words() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        _raise_ours(error.orig or error, error)
+        _raise_ours(error.orig or error)
     except pg8000.dbapi.Error as error:
-        _raise_ours(error, error)
+        _raise_ours(error)
     except (SQLAlchemyError, OSError) as error:
         raise StoreUnavailable(f"The database cannot be reached: {error}") from error
 
 
-def _raise_ours(driver_error: BaseException, cause: BaseException) -> NoReturn:
+def _raise_ours(driver_error: BaseException) -> NoReturn:
     code = _sqlstate(driver_error)
     detail = driver_error.args[0] if driver_error.args else ""
     message = str(detail.get("M", "")) if isinstance(detail, dict) else str(driver_error)
+    if isinstance(detail, dict):
+        for part in _QUOTES_ROWS:
+            detail.pop(part, None)
     if code == _NO_PARTITION and "no partition" in message:
-        raise PartitionMissing(message) from cause
+        raise PartitionMissing(message) from driver_error
     if code == _QUERY_CANCELED:
         raise QuestionTooLarge(
             "The question is too large for the time limit: ask for a shorter range, fewer dimensions or a filter."
-        ) from cause
+        ) from driver_error
     if code in _UNDEFINED:
-        raise SchemaMismatch(f'{message}; run "tally migrate".') from cause
+        raise SchemaMismatch(f'{message}; run "tally migrate".') from driver_error
     if code[:2] in ("22", "23"):
-        raise DataRefused(message) from cause
+        raise DataRefused(message) from driver_error
     if not code or code == "TLY01" or code[:2] in ("08", "53", "55", "57", "25", "40", "28", "3D", "58"):
-        raise StoreUnavailable(f"The database cannot be used now: {message}") from cause
-    raise cause
+        raise StoreUnavailable(f"The database cannot be used now: {message}") from driver_error
+    raise driver_error from None
 
 
 def _sqlstate(error: BaseException) -> str:

@@ -48,12 +48,20 @@ def digest(text: str) -> str:
 
 
 class Dimensions:
-    """The keys of dimension values. Remembers up to `capacity` of them; then it forgets the oldest."""
+    """The keys of dimension values. Remembers up to `capacity` of them; then it forgets the oldest.
+
+    Threads may share it: what is remembered is replaced, never changed.
+    """
 
     def __init__(self, store: Store, capacity: int = 100_000) -> None:
         self._store = store
         self._capacity = capacity
         self._known: dict[Value, int] = {}
+
+    @property
+    def known(self) -> Mapping[Value, int]:
+        """The keys that are remembered."""
+        return self._known
 
     def keys(self, values: Iterable[Value]) -> Mapping[Value, int]:
         """The keys of `values`, and of others too; new values get one.

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, cast
+from functools import cache, lru_cache
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, with_config
 from pydantic import ValidationError as PydanticError
@@ -19,12 +20,24 @@ from typing_extensions import TypedDict
 from tally.errors import FieldError, TallyError
 
 MAX_EVENT_BYTES = 64 * 1024
+# As published: ingest adds an id, a source and whom the token is bound to.
+MAX_PUBLISHED_EVENT_BYTES = MAX_EVENT_BYTES + 1024
 MAX_AHEAD = timedelta(minutes=10)
 MAX_INTEGER = 10**15
 MAX_LABELS = 50
 _MAX_DECIMALS = 30
+# Numbers in metadata; PostgreSQL's jsonb takes more, JSON readers of clients do not.
+_MAX_METADATA_MAGNITUDE = 300
+_MAX_METADATA_INTEGER = 10**300
+_MAX_METADATA_DECIMALS = 1000
+_HINTS_AN_EVENT = 5
+_LONGEST_MISSPELT = 60
 _EPOCH_MILLISECONDS_ABOVE = 10**11
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+# How long after its receipt an event may be published, and how far Pub/Sub's clock may be behind that of ingest.
+_PUBLISHED_LATER = timedelta(minutes=5)
+_CLOCKS_DIFFER = timedelta(seconds=30)
 
 
 class InvalidEvent(TallyError):
@@ -43,7 +56,7 @@ def parse_time(value: object) -> datetime:
     """
     if isinstance(value, str):
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(f"{value[:-1]}Z" if value.endswith("z") else value)
         except ValueError:
             raise ValueError("is not a time; expected RFC 3339 such as 2026-05-01T12:00:00Z") from None
         if moment.tzinfo is None:
@@ -56,7 +69,7 @@ def parse_time(value: object) -> datetime:
             raise ValueError("is out of range") from None
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         number = Decimal(value)
-        if abs(number) > MAX_INTEGER:
+        if number.adjusted() > 15 or abs(number) > MAX_INTEGER:
             raise ValueError("is out of range")
         try:
             seconds = number / (1000 if abs(number) > _EPOCH_MILLISECONDS_ABOVE else 1)
@@ -75,10 +88,7 @@ def _time(value: object) -> datetime:
 
 def _decimal(value: object) -> Decimal:
     if isinstance(value, str):
-        try:
-            value = Decimal(value)
-        except InvalidOperation:
-            raise PydanticCustomError("decimal", "expected a decimal number such as 0.0125") from None
+        value = Decimal(value) if _DECIMAL.fullmatch(value) else None
     elif isinstance(value, int) and not isinstance(value, bool):
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
@@ -93,6 +103,10 @@ def _number(value: object) -> object:
     if isinstance(value, str):
         raise PydanticCustomError("number", "expected a number, not a string")
     return _decimal(value)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 def _hash(value: str) -> str:
@@ -127,7 +141,7 @@ class UsageEvent(TypedDict, total=False):
     token_hash: Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(_hash)]
     token_type: Text
     route: Text
-    method: Annotated[Text, AfterValidator(str.upper)]
+    method: Annotated[Text, BeforeValidator(_upper)]  # before its length is looked at: a capital may be longer
     status: Annotated[int, Field(strict=True, ge=100, le=599)]
     response_time_ms: Annotated[Decimal, BeforeValidator(_number), Field(ge=0)]
     error_message: Annotated[str, StringConstraints(strict=True, max_length=10_000)]
@@ -186,7 +200,8 @@ ALIASES: Mapping[str, str] = {
 }
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 _SUBJECTS = frozenset({"route", "model", "operation", *TOKEN_COUNTS})
-_INTEGERS = frozenset(name for name, kind in UsageEvent.__annotations__.items() if kind is Count or name == "status")
+INTEGERS = frozenset(name for name, kind in UsageEvent.__annotations__.items() if kind is Count or name == "status")
+_NOT_GIVEN = (None, "")
 _METADATA = ("request_metadata", "response_metadata")
 _ADAPTER = TypeAdapter(UsageEvent)
 
@@ -199,16 +214,21 @@ class Window:
     latest: datetime
 
     @classmethod
-    def around(cls, received_at: datetime, retention_days: int) -> "Window":
-        """The times that are taken for what came at `received_at`."""
+    def around(cls, publish_time: datetime, retention_days: int) -> "Window":
+        """The times that are taken for what was published at `publish_time`: all that ingest took just before."""
+        strict = cls.at_receipt(publish_time, retention_days)
+        return cls(strict.oldest - _PUBLISHED_LATER, strict.latest + _CLOCKS_DIFFER)
+
+    @classmethod
+    def at_receipt(cls, received_at: datetime, retention_days: int) -> "Window":
+        """The times that are taken for what a client sent and came at `received_at`."""
         return cls(received_at - timedelta(days=retention_days), received_at + MAX_AHEAD)
 
 
-def parse_event(raw: object, window: Window, numbers: Literal["strict", "text"] = "strict") -> UsageEvent:
+def parse_event(raw: object, window: Window) -> UsageEvent:
     """The event that `raw` (parsed JSON) describes, under canonical names, with only the fields given.
 
-    `null` and an empty text count as not given. `numbers="text"` also takes numbers as numeric strings, as
-    the bodies of the four systems have them.
+    `null` and an empty text count as not given.
 
     Raises:
         InvalidEvent: with every fault that was found.
@@ -222,8 +242,6 @@ def parse_event(raw: object, window: Window, numbers: Literal["strict", "text"] 
         if raw.get("id") == "":
             raise InvalidEvent([_fault("id", "must not be empty", "")])
         raw = {name: value for name, value in raw.items() if value is not None and value != ""}
-    if numbers == "text":
-        raw = {name: _from_numeric_text(name, value) for name, value in raw.items()}
     try:
         event = _ADAPTER.validate_python(raw)
     except PydanticError as error:
@@ -239,24 +257,30 @@ def _under_canonical_names(raw: dict[str, object]) -> dict[str, object]:
     for name, value in raw.items():
         field = ALIASES.get(name, name)
         if field not in FIELDS:
-            near = get_close_matches(name, [*FIELDS, *ALIASES], n=1, cutoff=0.6)
-            hint = f'; did you mean "{near[0]}"?' if near else "; put what is your own into labels"
-            faults.append(_fault(name, f"is not a field of a usage event{hint}", value))
-        elif field in event and value is not None and event[field] is not None and event[field] != value:
-            faults.append(_fault(name, f"differs from the value given under another name of {field}", value))
-        elif event.get(field) is None:
+            near = nearest_name(name[: _LONGEST_MISSPELT + 1]) if len(faults) < _HINTS_AN_EVENT else None
+            hint = f'; did you mean "{near}"?' if near else "; put what is your own into labels"
+            faults.append(_fault(name[:200], f"is not a field of a usage event{hint}", value))
+        elif event.get(field) in _NOT_GIVEN:
             event[field] = value
+        elif value not in _NOT_GIVEN and event[field] != value:
+            faults.append(_fault(name, f"differs from the value given under another name of {field}", value))
     if faults:
         raise InvalidEvent(faults)
     return event
 
 
-def _from_numeric_text(name: str, value: object) -> object:
-    if name == "response_time_ms" and isinstance(value, str):
-        return _decimal(value)
-    if name in _INTEGERS and isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
-    return value
+@cache
+def _names() -> tuple[str, ...]:
+    return (*FIELDS, *ALIASES)
+
+
+@lru_cache(maxsize=1024)
+def nearest_name(name: str) -> str | None:
+    """The field or alias that a misspelt name may have meant. Remembered: the same client errs a thousand times."""
+    if len(name) > _LONGEST_MISSPELT:
+        return None
+    near = get_close_matches(name, _names(), n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def _contradictions(event: UsageEvent, window: Window) -> Iterable[FieldError]:
@@ -284,7 +308,10 @@ def _contradictions(event: UsageEvent, window: Window) -> Iterable[FieldError]:
 
 def _finite(value: object) -> bool:
     if isinstance(value, Decimal):
-        return abs(value.adjusted()) < 300
+        exponent = cast(int, value.as_tuple().exponent)
+        return abs(value.adjusted()) < _MAX_METADATA_MAGNITUDE and exponent >= -_MAX_METADATA_DECIMALS
+    if isinstance(value, int):
+        return abs(value) < _MAX_METADATA_INTEGER
     if isinstance(value, dict):
         return all(map(_finite, value.values()))
     return not isinstance(value, list) or all(map(_finite, value))

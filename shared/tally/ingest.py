@@ -10,9 +10,9 @@ import uuid_utils
 from tally import intake, jsontext
 from tally.dialects import gateway
 from tally.errors import FieldError, Unprocessable
-from tally.event import UsageEvent, Window
+from tally.event import MAX_EVENT_BYTES, MAX_PUBLISHED_EVENT_BYTES, InvalidEvent, UsageEvent, Window
 from tally.groupcommit import GroupCommit
-from tally.intake import Batch, Rejected
+from tally.intake import Rejected
 from tally.message import TENANT
 from tally.principal import Principal
 from tally.publisher import Publisher
@@ -49,32 +49,34 @@ class Ingest:
             RequestError: the request cannot be read, or holds no good event.
             PublisherUnavailable, Overloaded: not confirmed; the client should send the same ids again.
         """
-        body = intake.inflate(body, headers.get("content-encoding", "").strip().lower())
+        body = intake.inflate(body, headers.get("content-encoding", ""))
         items = intake.read_items(body, headers.get("content-type", ""), headers)
-        batch = intake.take(items, body, Window.around(received_at, self._retention_days))
-        return await self._accept(batch, principal)
+        return await self._accept(items, body, principal, received_at)
 
     async def gateway_call(
         self, body: bytes, headers: Mapping[str, str], principal: Principal, received_at: datetime
     ) -> Accepted:
         """Takes the one call of system D's `POST /api/usage-log`. Raises as `events`."""
-        body = intake.inflate(body, headers.get("content-encoding", "").strip().lower())
+        body = intake.inflate(body, headers.get("content-encoding", ""))
         intake.require_json(headers.get("content-type", ""))
-        item = gateway.read(body, headers)
-        window = Window.around(received_at, self._retention_days)
-        return await self._accept(intake.take([item], body, window, numbers="text"), principal)
+        return await self._accept([gateway.read(body, headers)], body, principal, received_at)
 
-    async def _accept(self, batch: Batch, principal: Principal) -> Accepted:
-        good: list[UsageEvent] = []
+    async def _accept(
+        self, items: Iterable[object], body: bytes, principal: Principal, received_at: datetime
+    ) -> Accepted:
+        window = Window.at_receipt(received_at, self._retention_days)
+        batch = intake.take(items, body, window, MAX_EVENT_BYTES)
+        ids: list[str] = []
+        good: list[bytes] = []
         rejected = list(batch.rejected)
         for index, event in batch.events:
-            if faults := _bind(event, principal):
-                rejected.append(Rejected(index, event.get("id"), faults, b""))
+            try:
+                text = _published(event, principal)
+            except InvalidEvent as error:
+                rejected.append(Rejected(index, event.get("id"), error.errors, b""))
                 continue
-            event.setdefault("source", principal.name)
-            if "id" not in event:
-                event["id"] = str(uuid_utils.uuid7())
-            good.append(event)
+            ids.append(event["id"])
+            good.append(text)
         rejected.sort(key=lambda one: one.index)
         if not good:
             raise Unprocessable(
@@ -83,10 +85,26 @@ class Ingest:
             )
         tenant = principal.organization_id or ""
         await asyncio.gather(*(self._group.submit(part, weight, tenant) for part, weight in _parts(good)))
-        return Accepted([event["id"] for event in good], rejected)
+        return Accepted(ids, rejected)
 
     async def _publish(self, tenant: str, parts: Sequence[bytes]) -> None:
         await self._publisher.publish(b"[" + b",".join(parts) + b"]", {TENANT: tenant} if tenant else {})
+
+
+def _published(event: UsageEvent, principal: Principal) -> bytes:
+    """The event as it is published: with an id, a source, and whom the token is bound to.
+
+    Raises:
+        InvalidEvent: it names somebody else than the token is bound to, or has become too large to be stored.
+    """
+    if faults := _bind(event, principal):
+        raise InvalidEvent(faults)
+    event.setdefault("source", principal.name)
+    if "id" not in event:
+        event["id"] = str(uuid_utils.uuid7())
+    text = jsontext.dump(event)
+    intake.require_small(len(text), MAX_PUBLISHED_EVENT_BYTES)
+    return text
 
 
 def _bind(event: UsageEvent, principal: Principal) -> list[FieldError]:
@@ -97,17 +115,17 @@ def _bind(event: UsageEvent, principal: Principal) -> list[FieldError]:
         if bound is None:
             continue
         if event.setdefault(field, bound) != bound:  # type: ignore[misc]
-            faults.append({"field": field, "message": f'this token sends for "{bound}" only'})
+            value = str(event.get(field))[:100]
+            faults.append({"field": field, "message": f'this token sends for "{bound}" only', "value": value})
     return faults
 
 
-def _parts(events: Iterable[UsageEvent]) -> list[tuple[bytes, int]]:
-    """The events as comma-separated JSON, cut so that each part fits into a message, with its weight."""
+def _parts(events: Iterable[bytes]) -> list[tuple[bytes, int]]:
+    """Events, each JSON, separated by commas and cut so that each part fits into a message, with its weight."""
     parts: list[tuple[bytes, int]] = []
     texts: list[bytes] = []
     weight = 0
-    for event in events:
-        text = jsontext.dump(event)
+    for text in events:
         heavy = 1 + len(text) // _BYTES_PER_WEIGHT
         if texts and weight + heavy > _MESSAGE_WEIGHT:
             parts.append((b",".join(texts), weight))

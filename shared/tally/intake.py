@@ -6,14 +6,12 @@ Pure. One bad event never spoils the others: it is returned with its faults.
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from tally import jsontext
 from tally.dialects import cloudevents, native
 from tally.errors import FieldError, Malformed, PayloadTooLarge, UnsupportedMediaType
-from tally.event import MAX_EVENT_BYTES, InvalidEvent, UsageEvent, Window, parse_event
+from tally.event import MAX_EVENT_BYTES, MAX_PUBLISHED_EVENT_BYTES, InvalidEvent, UsageEvent, Window, parse_event
 
-MAX_EVENTS = 1000
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_INFLATED_BYTES = 10 * 1024 * 1024
 _ESCAPED_NUL = b"\\u0000"
@@ -41,11 +39,14 @@ class Batch:
 def inflate(body: bytes, encoding: str) -> bytes:
     """`body` without its content encoding, never holding more than 10 MB.
 
+    One gzip member only: a body of thousands of empty ones would cost more time than its bytes are worth.
+
     Raises:
         UnsupportedMediaType: an encoding other than gzip or identity.
         PayloadTooLarge: more than 10 MB after gunzip.
         Malformed: not gzip.
     """
+    encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip"):
@@ -90,12 +91,13 @@ def read_items(body: bytes, content_type: str, headers: Mapping[str, str]) -> li
         items = native.read_lines(body)
     elif kind == native.JSON or kind in cloudevents.MEDIA_TYPES:
         items = native.read_json(body)
-        envelope = cloudevents.from_headers(headers, items[0] if len(items) == 1 else items)
-        items = [envelope] if envelope else items
+        if kind == native.JSON:
+            items = _or_envelope(items, cloudevents.from_headers(headers, _only(items)))
     else:
         given = f'Content-Type "{kind}" is not understood' if kind else "There is no Content-Type"
         raise UnsupportedMediaType(f"{given}; expected one of {_READABLE}.")
-    return _bounded(items)
+    native.require_few(items)
+    return items
 
 
 def read_message(data: bytes, attributes: Mapping[str, str]) -> list[object]:
@@ -107,48 +109,67 @@ def read_message(data: bytes, attributes: Mapping[str, str]) -> list[object]:
     data = inflate(data, attributes.get("content-encoding", ""))
     kind = media_type(attributes.get("content-type", ""))
     if kind in native.NDJSON_MEDIA_TYPES:
-        return _bounded(native.read_lines(data))
+        return native.read_lines(data)
     try:
-        items = native.read_json(data)
+        items = _read_published(data)
     except Malformed:
         if b"\n" not in data.strip():
             raise
         items = native.read_lines(data)
         if all(isinstance(item, native.UnreadableLine) for item in items):
             raise
-    envelope = cloudevents.from_headers(attributes, items[0] if len(items) == 1 else items)
-    return _bounded([envelope] if envelope else items)
+    native.require_few(items)
+    return _or_envelope(items, cloudevents.from_attributes(attributes, _only(items)))
 
 
-def take(items: Iterable[object], body: bytes, window: Window, numbers: Literal["strict", "text"] = "strict") -> Batch:
+def take(
+    items: Iterable[object], body: bytes, window: Window, max_event_bytes: int = MAX_PUBLISHED_EVENT_BYTES
+) -> Batch:
     """The events of `items`, which were read from `body`, good and bad apart."""
     may_be_large = len(body) > MAX_EVENT_BYTES
     may_have_nul = _ESCAPED_NUL in body
     batch = Batch([], [])
     for index, item in enumerate(items):
         try:
-            raw = _raw_event(item, may_be_large=may_be_large, may_have_nul=may_have_nul)
-            batch.events.append((index, parse_event(raw, window, numbers)))
+            if may_be_large and not isinstance(item, native.UnreadableLine):
+                require_small(len(jsontext.dump(item)), max_event_bytes)
+            batch.events.append((index, parse_event(_raw_event(item, may_have_nul=may_have_nul), window)))
         except InvalidEvent as error:
             data = item.data if isinstance(item, native.UnreadableLine) else jsontext.dump(item)
             batch.rejected.append(Rejected(index, _id_of(item), error.errors, data))
     return batch
 
 
-def _raw_event(item: object, *, may_be_large: bool, may_have_nul: bool) -> object:
+def require_small(size: int, max_event_bytes: int) -> None:
+    """Takes an event of so many bytes.
+
+    Raises:
+        InvalidEvent: it is over the limit.
+    """
+    if size > max_event_bytes:
+        raise InvalidEvent([{"field": "", "message": f"the event is over {MAX_EVENT_BYTES // 1024} KB"}])
+
+
+def _raw_event(item: object, *, may_have_nul: bool) -> object:
     if isinstance(item, native.UnreadableLine):
         raise item
-    if may_be_large and len(jsontext.dump(item)) > MAX_EVENT_BYTES:
-        raise InvalidEvent([{"field": "", "message": "the event is over 64 KB"}])
-    if may_have_nul and jsontext.has_nul(item):
-        raise InvalidEvent([{"field": "", "message": "a text has a NUL character, which cannot be stored"}])
+    # Attributes of a binary CloudEvent are not in the body.
+    if (may_have_nul or cloudevents.is_cloudevent(item)) and (field := jsontext.nul_in(item)) is not None:
+        raise InvalidEvent([{"field": field, "message": "has a NUL character, which cannot be stored"}])
     return cloudevents.to_raw_event(item) if cloudevents.is_cloudevent(item) else item
 
 
-def _bounded(items: list[object]) -> list[object]:
-    if len(items) > MAX_EVENTS:
-        raise PayloadTooLarge(f"{len(items)} events in one request; at most {MAX_EVENTS} are taken.")
-    return items
+def _read_published(data: bytes) -> list[object]:
+    """As `read_json`. Ingest publishes arrays of events that may each be as deep as a request."""
+    return native.read_json(data, jsontext.MAX_DEPTH + data.lstrip().startswith(b"["))
+
+
+def _only(items: list[object]) -> object:
+    return items[0] if len(items) == 1 else items
+
+
+def _or_envelope(items: list[object], envelope: object | None) -> list[object]:
+    return items if envelope is None else [envelope]
 
 
 def _id_of(item: object) -> str | None:

@@ -4,6 +4,7 @@ Format: https://cloud.google.com/pubsub/docs/push and …/payload-unwrapping (wi
 """
 
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,13 @@ from tally.errors import Malformed
 
 TENANT = "tenant"
 SOURCE = "source"
+_YEARS = range(1971, 9000)
 _METADATA = "x-goog-pubsub-"
+# Of the push request itself, beside the attributes of an unwrapped message; the first is a secret.
+_TRANSPORT = re.compile(
+    r"authorization|proxy-authorization|cookie|host|user-agent|accept|accept-encoding|accept-language|connection"
+    r"|content-length|transfer-encoding|from|via|forwarded|x-forwarded-.*|x-cloud-trace-context|traceparent|tracestate"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,11 @@ def read_push(body: bytes, headers: Mapping[str, str]) -> Message:
         Malformed: this is no push of Pub/Sub.
     """
     if f"{_METADATA}message-id" in headers:
-        attributes = {name: value for name, value in headers.items() if not name.startswith(_METADATA)}
+        attributes = {
+            name: value
+            for name, value in headers.items()
+            if not name.startswith(_METADATA) and not _TRANSPORT.fullmatch(name)
+        }
         published = headers.get(f"{_METADATA}publish-time", "")
         return Message(headers[f"{_METADATA}message-id"], _publish_time(published), attributes, body)
     envelope = jsontext.parse(body)
@@ -48,6 +59,8 @@ def read_push(body: bytes, headers: Mapping[str, str]) -> Message:
     data = message.get("data") or ""
     if not isinstance(message_id, str) or not isinstance(attributes, dict) or not isinstance(data, str):
         raise Malformed("The push envelope has no messageId, or its data or attributes are of the wrong type.")
+    if not all(isinstance(value, str) for value in attributes.values()):
+        raise Malformed("An attribute of the message is not a string.")
     try:
         content = binascii.a2b_base64(data, strict_mode=True)
     except ValueError as error:
@@ -73,6 +86,9 @@ def wrap(message: Message) -> bytes:
 
 def _publish_time(text: object) -> datetime:
     try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC)
+        time = datetime.fromisoformat(str(text))
     except ValueError:
         raise Malformed("The message has no publish time.") from None
+    if time.tzinfo is None or not _YEARS.start <= time.year < _YEARS.stop:
+        raise Malformed("The message's publish time has no offset or is out of range.")
+    return time.astimezone(UTC)

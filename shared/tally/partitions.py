@@ -7,14 +7,16 @@ retention is under a quarter. Planning a question costs time for every partition
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from tally.database import Store, statement
 
 GENERATION_DAYS = 120
 _MONTHS_FROM_DAYS = 92
 _AHEAD = timedelta(days=35)
+_LONGEST = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +75,53 @@ def ensure(store: Store, retention_days: int, times: Iterable[datetime] = ()) ->
 
 
 def drop_expired(store: Store, retention_days: int) -> list[str]:
-    """Drops the partitions all of whose events or keys are older than the retention; returns their names."""
+    """Drops the partitions all of whose events or keys are older than the retention; returns their names.
+
+    One run at a time does it, the others return at once. What an interrupted run left half done is finished.
+    Events that are not in the cubes yet keep their partition for a later run.
+    """
     with store.connect() as connection:
-        clock = connection.execute(statement("partitions", "clock")).one()
-        oldest = clock.now - timedelta(days=retention_days)
-        events = connection.execute(statement("partitions", "event_partitions")).all()
-        keys = connection.execute(statement("partitions", "key_partitions")).all()
-        oldest_generation = int(oldest.timestamp() // 86400 // GENERATION_DAYS)
-        expired = [("usage_events", row.name) for row in events if row.upper <= oldest]
-        expired += [("dedupe_keys", row.name) for row in keys if row.generation < oldest_generation]
-        for parent, name in expired:
-            # Without CONCURRENTLY, detaching would wait for every running question and hold up all writers.
-            connection.exec_driver_sql(f'ALTER TABLE {parent} DETACH PARTITION "{name}" CONCURRENTLY')
-            connection.exec_driver_sql(f'DROP TABLE "{name}"')
-    return [name for _, name in expired]
+        if not connection.execute(statement("partitions", "try_retention_lock")).scalar_one():
+            return []
+        try:
+            return _drop_expired(connection, retention_days)
+        finally:
+            if not connection.invalidated:
+                connection.execute(statement("partitions", "unlock_retention"))
+
+
+def _drop_expired(connection: Connection, retention_days: int) -> list[str]:
+    clock = connection.execute(statement("partitions", "clock")).one()
+    oldest = clock.now - timedelta(days=retention_days)
+    oldest_generation = int(oldest.timestamp() // 86400 // GENERATION_DAYS)
+    events = [row for row in connection.execute(statement("partitions", "event_partitions")) if row.upper <= oldest]
+    keys = connection.execute(statement("partitions", "key_partitions")).all()
+    expired = [("usage_events", row) for row in events if row.detaching or not _has_unfolded(connection, row)]
+    expired += [("dedupe_keys", row) for row in keys if row.generation < oldest_generation]
+    for parent, row in sorted(expired, key=lambda one: not one[1].detaching):
+        # Without CONCURRENTLY, detaching would wait for every running question and hold up all writers.
+        how = "FINALIZE" if row.detaching else "CONCURRENTLY"
+        connection.exec_driver_sql(f'ALTER TABLE {parent} DETACH PARTITION "{row.name}" {how}')
+    # Those just detached, and those of a run that was interrupted here.
+    detached = {row.name for _, row in expired}
+    found = [row.name for row in connection.execute(statement("partitions", "detached_partitions"))]
+    dropped = [name for name in found if name in detached or _is_expired(name, oldest, oldest_generation)]
+    for name in dropped:
+        connection.exec_driver_sql(f'DROP TABLE "{name}"')
+    return dropped
+
+
+def _has_unfolded(connection: Connection, partition: Row[Any]) -> bool:
+    bounds = {"lower": partition.lower, "upper": partition.upper}
+    return bool(connection.execute(statement("partitions", "has_unfolded"), bounds).scalar_one())
+
+
+def _is_expired(name: str, oldest: datetime, oldest_generation: int) -> bool:
+    """Whether a partition that was detached earlier is past the retention, by its name: its bounds are gone."""
+    parent, _, suffix = name.rpartition("_")
+    if parent == "dedupe_keys":
+        return int(suffix) < oldest_generation
+    return datetime.strptime(suffix, "%Y%m%d").replace(tzinfo=UTC) + _LONGEST <= oldest
 
 
 def _attach_events(connection: Connection, span: Span) -> None:

@@ -5,19 +5,20 @@ before the database has committed.
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tally import intake, jsontext, partitions
-from tally.database import PartitionMissing, Store, statement
-from tally.dimensions import Dimensions
+from tally.database import PartitionMissing, QuestionTooLarge, Store, statement
+from tally.dimensions import Dimensions, Value
 from tally.errors import DataRefused, FieldError, RequestError, StoreUnavailable
 from tally.event import UsageEvent, Window
 from tally.message import SOURCE, TENANT, Message
 from tally.rows import Received, scoped_values, to_row, unscoped_values
 
 DEFAULT_SOURCE = "pubsub"
+MAX_NAME = 200
 # Claims are few against many keys: an index, never a scan of all keys, whatever the planner guesses of a JSON array.
 RECORDER_OPTIONS = {"enable_seqscan": "off", "statement_timeout": "30000"}
 
@@ -61,9 +62,12 @@ def read(message: Message, retention_days: int) -> Contents:
         return Contents(message, [], [DeadLetter(message, 0, error.detail, message.data)])
     if not items:
         return Contents(message, [], [DeadLetter(message, 0, "The message holds no event.", message.data)])
+    source = message.attributes.get(SOURCE) or DEFAULT_SOURCE
+    if len(source) > MAX_NAME or "\0" in source:
+        reason = f"The attribute source has more than {MAX_NAME} characters or a NUL character."
+        return Contents(message, [], [DeadLetter(message, 0, reason, message.data)])
     batch = intake.take(items, message.data, Window.around(message.publish_time, retention_days))
     tenant = message.attributes.get(TENANT, "")
-    source = message.attributes.get(SOURCE) or DEFAULT_SOURCE
     received = [
         Received(_named(event, source, f"{message.id}-{index}"), tenant, message.publish_time, index)
         for index, event in batch.events
@@ -75,7 +79,7 @@ def read(message: Message, retention_days: int) -> Contents:
 
 
 class Recorder:
-    """Writes messages to the store, a batch in one transaction. One thread at a time may use it."""
+    """Writes messages to the store, a batch in one transaction. Threads may share it."""
 
     def __init__(self, store: Store, retention_days: int) -> None:
         self._store = store
@@ -115,47 +119,59 @@ class Recorder:
         """
         if not received:
             return Outcome()
+        try:
+            stored = self._write(received)
+        except StoreUnavailable:
+            # The connection may only have been stale. Writing again is safe: what was committed is a duplicate. Keys
+            # are asked for again, because the database may be another one: restored from a backup.
+            self._store.dispose()
+            self._dimensions = Dimensions(self._store)
+            stored = self._write(received)
+        return Outcome(stored=stored, duplicate=len(received) - stored)
+
+    def _write(self, received: Sequence[Received]) -> int:
         rows = self._rows(received)
         events = jsontext.dump(rows).decode()
         try:
-            stored = self._write(events)
+            return self._insert(events)
         except PartitionMissing:
             partitions.ensure(self._store, self._retention_days, times=[row["time"] for row in rows])
-            stored = self._write(events)
-        return Outcome(stored=stored, duplicate=len(received) - stored)
+            return self._insert(events)
+
+    def _insert(self, events: str) -> int:
+        try:
+            [[stored]] = self._store.run_prepared("recorder", "record_events", events=events)
+        except QuestionTooLarge as error:
+            raise StoreUnavailable("The database did not store the events in time.") from error
+        return int(stored)
 
     def _rows(self, received: Sequence[Received]) -> list[dict[str, Any]]:
         """One row for each (sender, key), the first to come, sorted by it."""
-        keys = self._dimensions.keys({value for one in received for value in unscoped_values(one)})
-        scoped = self._dimensions.keys({value for one in received for value in scoped_values(one, keys)})
-        keys = scoped if scoped is keys else {**keys, **scoped}
+        try:
+            # Mostly every value is known, and looking for unknown ones would take as long as making the rows.
+            rows = [to_row(one, self._dimensions.known) for one in received]
+        except KeyError:
+            keys = self._keys(received)
+            rows = [to_row(one, keys) for one in received]
         by_key: dict[tuple[int, str], dict[str, Any]] = {}
-        for one in received:
-            row = to_row(one, keys)
+        for row in rows:
             by_key.setdefault((row["sender_key"], row["key"]), row)
         return [by_key[key] for key in sorted(by_key)]
 
-    def _write(self, events: str) -> int:
-        try:
-            [[stored]] = self._store.run_prepared("recorder", "record_events", events=events)
-        except StoreUnavailable:
-            # The connection may only have been stale. Writing again is safe: what was committed is a duplicate.
-            self._store.dispose()
-            [[stored]] = self._store.run_prepared("recorder", "record_events", events=events)
-        return int(stored)
+    def _keys(self, received: Sequence[Received]) -> Mapping[Value, int]:
+        keys = self._dimensions.keys({value for one in received for value in unscoped_values(one)})
+        scoped = self._dimensions.keys({value for one in received for value in scoped_values(one, keys)})
+        return scoped if scoped is keys else {**keys, **scoped}
 
     def _bury(self, dead: Iterable[DeadLetter]) -> None:
         letters = [
             {
                 "received_at": letter.message.publish_time,
-                "message_id": letter.message.id,
+                "message_id": _storable(letter.message.id),
                 "position": letter.position,
-                "source": letter.message.attributes.get(SOURCE),
-                "reason": letter.reason[:10_000].replace("\0", "\N{SYMBOL FOR NULL}"),
-                "attributes": {
-                    name.replace("\0", "\N{SYMBOL FOR NULL}"): value.replace("\0", "\N{SYMBOL FOR NULL}")
-                    for name, value in letter.message.attributes.items()
-                },
+                "source": _storable(letter.message.attributes.get(SOURCE, "")) or None,
+                "reason": _storable(letter.reason[:10_000]),
+                "attributes": {_storable(name): _storable(value) for name, value in letter.message.attributes.items()},
                 "data": base64.b64encode(letter.data).decode(),
             }
             for letter in dead
@@ -172,6 +188,11 @@ def _named(event: UsageEvent, source: str, event_id: str) -> UsageEvent:
     event.setdefault("source", source)
     event.setdefault("id", event_id)
     return event
+
+
+def _storable(text: str) -> str:
+    """`text` with a visible sign for NUL, which PostgreSQL cannot store."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def _reason(errors: Iterable[FieldError]) -> str:

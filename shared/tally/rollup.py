@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from tally import partitions
 from tally.cubes import CUBES, MEASURES, Cube, bucket_of_event, key_of_event, usage_events
 from tally.database import Store, statement
+from tally.schema import SchemaGuard
 from tally.settings import Settings
 
 EVENTS_A_STEP = 50_000
@@ -36,6 +37,7 @@ def run_once(settings: Settings) -> RollupReport:
     """
     store = Store(settings, "tally rollup", pool_size=2, options={"work_mem": "64MB"})
     try:
+        SchemaGuard(store).check()
         return run(store, settings.raw_retention_days)
     finally:
         store.dispose()
@@ -63,7 +65,7 @@ def fold_step(store: Store, events: int = EVENTS_A_STEP) -> int:
         end = connection.execute(
             statement("rollup", "step_end"), {"low": low, "high": high, "events": events}
         ).scalar_one_or_none()
-        bounds = {"low": low, "high": high if end is None else max(end, low + 1)}
+        bounds = {"low": low, "high": high if end is None else end}
         folded: int = connection.execute(statement("rollup", "count_events"), bounds).scalar_one()
         if folded:
             for cube in CUBES:

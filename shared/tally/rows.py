@@ -17,6 +17,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-79a-f][0-9a-f]{3}-[0-9a-f]{4}-[0
 _ORGANIZATION = "organization"
 _USER = "user"
 _OWN_REPORTS = ("USD", "RUB")
+_AMOUNTS = ("response_time_ms", "cost", "cost_usd", "cost_rub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,11 @@ def scoped_values(received: Received, keys: Mapping[Value, int]) -> Iterator[Val
 
 
 def to_row(received: Received, keys: Mapping[Value, int]) -> dict[str, Any]:
-    """The columns of one event; columns without a value are left out. Money stays `Decimal`."""
+    """The columns of one event; columns without a value are left out. Amounts are decimal texts, exact as given.
+
+    Raises:
+        KeyError: the key of a value is not in `keys`.
+    """
     event = received.event
     tenant_key = _organization_key(received.tenant, keys)
     row: dict[str, Any] = {
@@ -86,6 +91,9 @@ def to_row(received: Received, keys: Mapping[Value, int]) -> dict[str, Any]:
     _fill_tokens(row)
     if currencies := _currencies(event):
         _fill_cost(row, currencies, keys)
+    for name in _AMOUNTS:
+        if name in row:
+            row[name] = str(row[name])
     return row
 
 

@@ -171,14 +171,13 @@ def _unknown(name: str) -> str | None:
     """What is wrong with an environment variable's name, or None if nothing is."""
     if not name.upper().startswith(PREFIX):
         return None
-    known = [variable(field) for field in Settings.model_fields]
-    if name.upper() in known:
+    field = name.upper().removeprefix(PREFIX).lower()
+    if field in Settings.model_fields:
         return None
     message = f"{name} is not a setting of Tally"
-    if nearest := difflib.get_close_matches(name.upper(), known, n=1):
-        field = nearest[0].removeprefix(PREFIX).lower()
-        return f"{message}; did you mean {nearest[0]} (expected {expected(field)})?"
-    return f"{message}; expected one of {', '.join(known)}"
+    if nearest := difflib.get_close_matches(field, Settings.model_fields, n=1):
+        return f"{message}; did you mean {variable(nearest[0])} (expected {expected(nearest[0])})?"
+    return f"{message}; expected one of {', '.join(map(variable, Settings.model_fields))}"
 
 
 def shown(settings: Settings, field: str) -> str:

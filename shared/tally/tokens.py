@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 
 import uuid_utils
 
@@ -15,6 +16,7 @@ from tally.database import Store, statement
 from tally.errors import StoreUnavailable, Unauthenticated, Unprocessable
 from tally.principal import Principal
 
+_LONGEST_BOUND = 2000
 SCOPES = ("ingest", "read", "read:all", "limits", "admin")
 _IMPLIED = {"admin": frozenset(SCOPES), "read:all": frozenset({"read", "read:all"})}
 _REMEMBERED_WITHOUT_STORE_SECONDS = 24 * 3600
@@ -54,13 +56,16 @@ def create(
     """Makes a token.
 
     Raises:
-        Unprocessable: no name, no scope, or one that does not exist.
+        Unprocessable: no name, no scope, one that does not exist, or bound to what no event can name.
     """
     if not 1 <= len(name) <= 200 or "\0" in name:
         raise Unprocessable("A token needs a name of 1 to 200 characters.")
     if not scopes or (unknown := [scope for scope in scopes if scope not in SCOPES]):
         given = f"unknown scope {', '.join(unknown)}" if scopes else "no scope given"
         raise Unprocessable(f"{given}; a token has one or more of {', '.join(SCOPES)}.")
+    for bound in (organization_id, team_id, user_id):
+        if bound is not None and (not 1 <= len(bound) <= _LONGEST_BOUND or "\0" in bound):
+            raise Unprocessable(f"What a token is bound to has 1 to {_LONGEST_BOUND} characters.")
     created = CreatedToken(str(uuid_utils.uuid7()), name, tuple(dict.fromkeys(scopes)), new_secret())
     with store.connect() as connection:
         connection.execute(
@@ -117,6 +122,7 @@ class Verifier:
         self._ttl_seconds = ttl_seconds
         self._without_store = without_store
         self._good: dict[str, tuple[float, Principal]] = {}
+        self._lock = Lock()
 
     def remembered(self, secret: str) -> Principal | None:
         """The principal, where it is still remembered; asks nobody."""
@@ -133,6 +139,7 @@ class Verifier:
             StoreUnavailable: the database is away, and the token is not remembered.
         """
         token_hash = hash_of(secret)
+        asked = time.monotonic()
         try:
             with self._store.connect() as connection:
                 row = connection.execute(statement("tokens", "find_token"), {"token_hash": token_hash}).one_or_none()
@@ -142,13 +149,15 @@ class Verifier:
                 return entry[1]
             raise
         if row is None or row.revoked or row.expired:
-            self._good.pop(token_hash, None)
+            with self._lock:
+                self._good.pop(token_hash, None)
             raise Unauthenticated("The token is unknown, expired or revoked.")
         scopes = frozenset().union(*(_IMPLIED.get(scope, {scope}) for scope in row.scopes))
         principal = Principal(row.id, row.name, scopes, row.organization_id, row.team_id, row.user_id)
-        if len(self._good) >= _REMEMBERED_TOKENS:
-            self._good.pop(next(iter(self._good)))
-        self._good[token_hash] = (time.monotonic(), principal)
+        with self._lock:
+            if len(self._good) >= _REMEMBERED_TOKENS:
+                self._good.pop(next(iter(self._good)))
+            self._good[token_hash] = (asked, principal)
         return principal
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from tally import __version__, jsontext
@@ -14,11 +14,26 @@ from tally.http import problem
 from tally.http.service import request_fields
 from tally.log import logger
 
+_PROBLEM: dict[str, Any] = {
+    "content": {
+        problem.MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "errors": {"type": "array", "items": {"type": "object"}},
+                },
+            }
+        }
+    },
+}
 
-class JsonAnswer(Response):
+
+class JsonAnswer(JSONResponse):
     """JSON whose decimals are numbers with up to 10 decimals."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """The body."""
@@ -32,6 +47,10 @@ def application(function: str, description: str) -> FastAPI:
         version=__version__,
         description=description,
         default_response_class=JsonAnswer,
+        responses={
+            "4XX": {"description": "What is wrong with the request, and what is expected.", **_PROBLEM},
+            "503": {"description": "Something is away for now; try again after Retry-After.", **_PROBLEM},
+        },
         redoc_url=None,
     )
 
@@ -53,7 +72,7 @@ def application(function: str, description: str) -> FastAPI:
         if error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "GET").split(", ")
             return problem.of_request_error(MethodNotAllowed(request.method, allowed))
-        return problem.of_request_error(NotFound(f"There is nothing at {request.url.path[:200]}; see /docs."))
+        return problem.of_request_error(NotFound(f"There is nothing at {request.scope['path'][:200]}; see /docs."))
 
     @app.middleware("http")
     async def outermost(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:

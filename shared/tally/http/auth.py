@@ -5,8 +5,9 @@ import asyncio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from tally.errors import Forbidden, Unauthenticated
+from tally.errors import Forbidden, SchemaMismatch, Unauthenticated
 from tally.principal import Principal
+from tally.schema import SchemaGuard
 from tally.tokens import Verifier
 
 _LONGEST_SECRET = 8192
@@ -15,8 +16,9 @@ _LONGEST_SECRET = 8192
 class Authenticator:
     """Asks the verifier once for however many requests of one token are waiting for its answer."""
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, guard: SchemaGuard) -> None:
         self._verifier = verifier
+        self._guard = guard
         self._asked: dict[str, asyncio.Task[Principal]] = {}
 
     async def authenticate(self, request: HTTPConnection, scope: str) -> Principal:
@@ -26,19 +28,27 @@ class Authenticator:
             Unauthenticated: no token, or a bad one.
             Forbidden: a good token without `scope`.
             StoreUnavailable: the database is away, and the token is not remembered.
+            SchemaMismatch: the database has no tokens yet; the message names the missing migration.
         """
         secret = _secret(request)
         principal = self._verifier.remembered(secret)
         if principal is None:
             task = self._asked.get(secret)
             if task is None:
-                task = asyncio.create_task(run_in_threadpool(self._verifier.verify, secret))
+                task = asyncio.create_task(run_in_threadpool(self._verify, secret))
                 self._asked[secret] = task
                 task.add_done_callback(lambda _: self._asked.pop(secret, None))
             principal = await asyncio.shield(task)
         if scope not in principal.scopes:
             raise Forbidden(f'This token lacks the scope "{scope}".')
         return principal
+
+    def _verify(self, secret: str) -> Principal:
+        try:
+            return self._verifier.verify(secret)
+        except SchemaMismatch:
+            self._guard.check()
+            raise
 
 
 def _secret(request: HTTPConnection) -> str:

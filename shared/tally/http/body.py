@@ -25,7 +25,6 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
-    # The rest of the body is not read, so the connection cannot be used again.
-    error = PayloadTooLarge(f"The body is over {limit // 2**20} MB; send smaller batches.")
-    error.headers["Connection"] = "close"
-    return error
+    # The connection stays: the server drops what is still to come. Closed at once, it would be reset under clients
+    # that send all before they read, and they would never see the answer.
+    return PayloadTooLarge(f"The body is over {limit // 2**20} MB; send smaller batches.")

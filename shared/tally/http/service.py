@@ -1,6 +1,7 @@
 """A small function as an ASGI target: paths to handlers, errors to problems, one request id for the logs."""
 
 import re
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -38,12 +39,12 @@ def service(function: str, routes: Routes) -> Handler:
 
 
 def request_fields(request: Request) -> dict[str, str]:
-    """What a log line may say of a request: its path and its trace, never its body or its token."""
+    """What a log line may say of a request: its path and its trace (made up if none came), never body or token."""
     given = request.headers.get("x-cloud-trace-context") or request.headers.get("traceparent")
     given = given or request.headers.get("x-request-id") or ""
-    trace = given if _REQUEST_ID.fullmatch(given) else ""
+    trace = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     bound = {str(key): str(value) for key, value in structlog.contextvars.get_contextvars().items()}
-    return {"method": request.method, "path": request.url.path[:200], "request_id": trace, **bound}
+    return {"method": request.method, "path": request.scope["path"][:200], "request_id": trace, **bound}
 
 
 def _handler(routes: Routes, request: Request) -> Handler:

@@ -14,10 +14,11 @@ SET txid_offset = greatest(watermark, (SELECT coalesce(max(txid), 0) + 1 FROM us
                   - pg_current_xact_id()::text::bigint;
 
 -- name: step_end
--- The transaction at which a step of at most :events events ends, if there are more.
-SELECT txid FROM usage_events
-WHERE txid >= :low AND txid < :high
-ORDER BY txid OFFSET :events LIMIT 1;
+-- The transaction at which a step of about :events events ends, if there are more: transactions are folded
+-- whole, and the first one always, however large it is.
+SELECT greatest(cut.txid, first.txid + 1)
+FROM (SELECT txid FROM usage_events WHERE txid >= :low AND txid < :high ORDER BY txid LIMIT 1) AS first,
+     (SELECT txid FROM usage_events WHERE txid >= :low AND txid < :high ORDER BY txid OFFSET :events LIMIT 1) AS cut;
 
 -- name: count_events
 -- How many events a step folds.

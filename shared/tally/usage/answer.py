@@ -112,7 +112,15 @@ def answer(connection: Connection, principal: Principal, question: Question) -> 
     figures = engine.run(connection, spec)
     keyed = [column_of(name) for name in question.group_by if is_keyed(name)]
     known = known_values(connection, (row[column] for row in figures for column in keyed))
-    rows = [(row["piece"], _dimensions(question, row, known), _figures(question, metrics, row)) for row in figures]
+    rows = [
+        _Row(
+            row["piece"],
+            tuple(row[key] for key in spec.keys),
+            _dimensions(question, row, known),
+            _figures(question, metrics, row),
+        )
+        for row in figures
+    ]
     rows = _ordered(question, _filled(question, metrics, rows))
     page = rows[question.offset : question.offset + question.limit]
     more = len(rows) > question.offset + question.limit
@@ -122,12 +130,19 @@ def answer(connection: Connection, principal: Principal, question: Question) -> 
         "timezone": str(question.zone),
         "currency": question.currency,
         "window": question.window,
-        "rows": [_row(question, *row) for row in page],
+        "rows": [_shown_row(question, row) for row in page],
         "next_cursor": cursor_of(question.offset + question.limit) if more else None,
     }
 
 
-_Row = tuple[int, dict[str, Any], dict[str, Any]]
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the answer. `keys` tell rows apart that look alike: one user id in two organizations is two users."""
+
+    piece: int
+    keys: tuple[Any, ...]
+    dimensions: dict[str, Any]
+    figures: dict[str, Any]
 
 
 def _dimensions(question: Question, row: Figures, known: Mapping[int, Known]) -> dict[str, Any]:
@@ -156,30 +171,34 @@ def _filled(question: Question, metrics: Mapping[str, _Metric], rows: list[_Row]
     """With a row of zeros where there is no event: for every window if asked, and for a total of nothing."""
     nothing = {name: metric.figure({}) for name, metric in metrics.items()}
     if not question.group_by and question.window == "none" and not rows:
-        return [(0, {}, nothing)]
+        return [_Row(0, (), {}, nothing)]
     if not question.fill or question.window == "none":
         return rows
-    groups = {tuple(row[1].items()): row[1] for row in rows} or ({(): {}} if not question.group_by else {})
-    present = {(row[0], tuple(row[1].items())) for row in rows}
+    groups = {row.keys: row.dimensions for row in rows} or ({(): {}} if not question.group_by else {})
+    present = {(row.piece, row.keys) for row in rows}
     missing = [
-        (piece, found, dict(nothing))
-        for key, found in groups.items()
+        _Row(piece, keys, found, nothing)
+        for keys, found in groups.items()
         for piece in range(1, len(question.windows) + 1)
-        if (piece, key) not in present
+        if (piece, keys) not in present
     ]
     return rows + missing
 
 
 def _ordered(question: Question, rows: list[_Row]) -> list[_Row]:
     """By window and dimensions (no value last), so that pages never overlap; before that by `order_by`."""
-    rows = sorted(rows, key=lambda row: (row[0], [(value is None, str(value)) for value in row[1].values()]))
+
+    def place(row: _Row) -> Any:
+        return row.piece, [(value is None, str(value)) for value in row.dimensions.values()], [*map(str, row.keys)]
+
+    rows = sorted(rows, key=place)
     if question.order_by is None:
         return rows
     name = question.order_by.removeprefix("-")
     largest_first = question.order_by.startswith("-")
 
     def rank(row: _Row) -> Any:
-        value = row[0] if name == "window_start" else {**row[1], **row[2]}[name]
+        value = row.piece if name == "window_start" else {**row.dimensions, **row.figures}[name]
         if value is None:
             return (not largest_first, 0)
         return (largest_first, value)
@@ -187,10 +206,10 @@ def _ordered(question: Question, rows: list[_Row]) -> list[_Row]:
     return sorted(rows, key=rank, reverse=largest_first)
 
 
-def _row(question: Question, piece: int, found: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
+def _shown_row(question: Question, row: _Row) -> dict[str, Any]:
     if question.window == "none":
-        return found | figures
-    return {"window_start": question.windows[piece - 1].start.isoformat(), **found, **figures}
+        return row.dimensions | row.figures
+    return {"window_start": question.windows[row.piece - 1].start.isoformat(), **row.dimensions, **row.figures}
 
 
 def _shown(instant: Any, question: Question) -> str | None:

@@ -64,7 +64,7 @@ def windows(lower: datetime, upper: datetime, window: WindowName, where: tzinfo)
     while begin < upper:
         following = _next_first_day(first, window)
         end = start_of_day(following, where)
-        if end > lower:
+        if end > max(begin, lower):  # a day that a zone left out, when it crossed the date line, is empty
             yield LocalWindow(max(begin, lower), min(end, upper), begin.astimezone(where))
         first, begin = following, end
 

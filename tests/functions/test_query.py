@@ -1,0 +1,165 @@
+"""query answers each caller about what is its own, and says what is wrong with a question."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from tally import tokens
+from tally.database import Store
+from tests.support.functions import Functions, Stack, read_json, register_admin
+from tests.support.postgres import Server, settings_of
+
+ENDPOINTS = ("/v1/usage", "/api/v1/billing/usage/tokens/summary", "/api/usage/stats")
+TOKEN = "cd" * 32
+
+
+@pytest.fixture(scope="module")
+def told(stack: Stack) -> dict[str, str]:
+    """Secrets of callers by name, after the events of two organizations are stored."""
+    store = Store(settings_of(stack.database_url), "tests", pool_size=1)
+    tokens.register_reported(store, [(TOKEN, "gateway", "red")])
+    bound: dict[str, dict[str, Any]] = {
+        "acme": {"organization_id": "acme"},
+        "globex": {"organization_id": "globex"},
+        "anna of acme": {"organization_id": "acme", "user_id": "anna"},
+        "anna of nowhere": {"user_id": "anna"},
+        "nobody": {},
+        "unheard of": {"organization_id": "unheard of"},
+    }
+    secrets = {name: tokens.create(store, name, ["read"], **to).secret for name, to in bound.items()}
+    secrets["all"] = tokens.create(store, "all", ["read:all"]).secret
+    secrets["sender of acme"] = tokens.create(store, "same", ["ingest"], organization_id="acme").secret
+    secrets["sender of globex"] = tokens.create(store, "same", ["ingest"], organization_id="globex").secret
+    store.dispose()
+
+    def send(secret: str, *events: dict[str, Any]) -> None:
+        answer = stack.send(
+            [{"route": "/a", "total_tokens": 10, "token_hash": TOKEN, **event} for event in events], secret
+        )
+        assert answer.status_code == 202, answer.text
+
+    send(secrets["sender of acme"], {"id": "1", "user_id": "anna"}, {"id": "2", "user_id": "boris"}, {"id": "3"})
+    send(secrets["sender of globex"], {"id": "1", "user_id": "anna"}, {"id": "1", "user_id": "anna"})
+    assert stack.send([{"id": "1", "user_id": "anna", "route": "/b", "source": "same"}]).status_code == 202
+    return secrets
+
+
+OWN = {"acme": 3, "globex": 1, "anna of acme": 1, "anna of nowhere": 1, "unheard of": 0, "all": 5}
+
+
+@pytest.mark.parametrize("caller", OWN)
+def test_a_caller_sees_its_own_and_no_more(stack: Stack, told: dict[str, str], caller: str) -> None:
+    usage, summary, stats = (read_json(stack.query.get(path, told[caller]).content) for path in ENDPOINTS)
+    assert usage["rows"][0]["requests"] == OWN[caller]
+    assert summary["data"]["all_time"]["requests_count"] == OWN[caller]
+    assert stats["overview"]["total_calls"] == OWN[caller]
+    assert sum(route["call_count"] for route in stats["top_routes"]) == OWN[caller]
+
+
+def test_the_same_source_and_id_of_two_tenants_are_two_events(stack: Stack, told: dict[str, str]) -> None:
+    rows = stack.usage(told["all"], source="same", group_by="organization_id")["rows"]
+    assert [(row["organization_id"], row["requests"]) for row in rows] == [("acme", 3), ("globex", 1), (None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("caller", "parameters", "status"),
+    [
+        ("acme", {"organization_id": "acme"}, 200),
+        ("acme", {"organization_id": "globex"}, 403),
+        ("acme", {"organization_id": ["acme", "globex"]}, 403),
+        ("acme", {"organization_id": ""}, 403),
+        ("acme", {"user_id": "anna"}, 200),
+        ("anna of acme", {"user_id": "anna"}, 200),
+        ("anna of acme", {"user_id": "boris"}, 403),
+        ("anna of acme", {"user_id": "boris", "organization_id": "acme"}, 403),
+        ("all", {"organization_id": "globex", "user_id": "anna"}, 200),
+    ],
+)
+def test_to_name_somebody_else_is_forbidden(
+    stack: Stack, told: dict[str, str], caller: str, parameters: dict[str, Any], status: int
+) -> None:
+    assert stack.query.get("/v1/usage", told[caller], params=parameters).status_code == status
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_a_reader_that_is_bound_to_nobody_sees_nothing(stack: Stack, told: dict[str, str], path: str) -> None:
+    answer = stack.query.get(path, told["nobody"])
+    assert answer.status_code == 403
+    assert "read:all" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_without_the_scope_to_read_there_is_no_answer(stack: Stack, told: dict[str, str], path: str) -> None:
+    assert stack.query.get(path, told["sender of acme"]).status_code == 403
+    assert stack.query.get(path, None).status_code == 401
+
+
+def test_a_token_is_shown_with_its_name_and_team(stack: Stack, told: dict[str, str]) -> None:
+    [row] = stack.usage(told["globex"], group_by="token")["rows"]
+    assert (row["token"], row["token_name"], row["requests"]) == (TOKEN, "gateway", 1)
+    [top] = stack.query.get("/api/usage/stats", told["globex"]).json()["top_tokens"]
+    assert top.pop("id")
+    assert top == {"token_hash": TOKEN, "name": "gateway", "team_id": "red", "usage_count": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "value"),
+    [
+        ("/v1/usage", "metric", "requests"),
+        ("/v1/usage", "timezone", "Mars/Base"),
+        ("/v1/usage", "limit", "10001"),
+        ("/v1/usage", "from", "2026-13-01"),
+        ("/api/usage/stats", "hour", "3"),
+        ("/api/usage/stats", "hours", "0"),
+        ("/api/usage/stats", "hours", "many"),
+        ("/api/v1/billing/usage/tokens/summary", "agent", "x"),
+        ("/api/v1/billing/usage/tokens/summary", "timezone", "Mars/Base"),
+        ("/api/v1/billing/usage/tokens/summary", "ai_model", "a\0b"),
+    ],
+)
+def test_a_bad_parameter_is_a_400_that_names_it(stack: Stack, path: str, parameter: str, value: str) -> None:
+    answer = stack.query.get(path, params={parameter: value})
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert parameter in {fault["field"] for fault in answer.json()["errors"]}
+
+
+def test_the_range_and_zone_of_an_answer_are_told(stack: Stack) -> None:
+    found = stack.usage(from_="2026-03-01", to="2026-04-01", timezone="Asia/Kolkata", window="month", fill="zero")
+    assert found["from"] == "2026-03-01T00:00:00+05:30"
+    assert found["to"] == "2026-04-01T00:00:00+05:30"
+    assert (found["timezone"], found["currency"], found["window"]) == ("Asia/Kolkata", "USD", "month")
+    assert [row["window_start"] for row in found["rows"]] == ["2026-03-01T00:00:00+05:30"]
+
+
+def test_without_a_range_the_last_30_local_days_are_meant(stack: Stack) -> None:
+    found = stack.usage(window="day", fill="zero", source="unheard of")
+    days = [datetime.fromisoformat(row["window_start"]) for row in found["rows"]]
+    assert len(days) == 30
+    assert days == [days[0] + timedelta(days=number) for number in range(30)]
+    assert days[-1] <= datetime.now(UTC) < days[-1] + timedelta(days=1, minutes=1)
+
+
+def test_an_event_is_in_the_very_next_answer(stack: Stack) -> None:
+    for number in range(20):
+        event = {"id": str(number), "source": "at once", "route": "/", "cost_usd": "0.0000000001"}
+        assert stack.send(event).status_code == 202
+        [row] = stack.usage(source="at once")["rows"]
+        assert (row["requests"], row["cost"]) == (number + 1, Decimal(number + 1) / 10**10)
+
+
+def test_a_question_over_the_time_limit_is_a_422_with_advice(postgres: Server, functions: Functions) -> None:
+    url = postgres.create()
+    register_admin(url)
+    query = functions.start("query", url, query_timeout_seconds=0.5)
+    assert query.get("/v1/usage").status_code == 200
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE usage_events")
+        answer = query.get("/v1/usage")
+    assert answer.status_code == 422
+    assert "too large" in answer.json()["detail"]
+    assert query.get("/v1/usage").status_code == 200
+    postgres.drop(url)
