@@ -1,0 +1,92 @@
+"""The table of results, as Markdown."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from benchmarks.ceiling import Ceiling
+from benchmarks.harness import Figure, Target
+
+_HEADER = """\
+| Tally | against | figure | Tally | other | ratio | reach | stretch | |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of one benchmark with the words for both sides."""
+
+    ours: str
+    against: str
+    figures: Sequence[Figure]
+
+
+def table(results: Iterable[Result]) -> str:
+    lines = []
+    for result in results:
+        words = (result.ours, result.against)
+        for figure in result.figures:
+            lines.append(f"| {' | '.join((*words, *_cells(figure)))} |\n")
+            words = ("", "")
+    return _HEADER + "".join(lines)
+
+
+def document(
+    results: Iterable[Result],
+    *,
+    machine: Iterable[str],
+    ceiling: Ceiling,
+    started: datetime,
+    runs: int,
+    seconds: float,
+) -> str:
+    """The whole of RESULTS.md."""
+    facts = "".join(f"- {line}\n" for line in machine)
+    return f"""\
+# Results of `make bench`
+
+{started:%Y-%m-%d}. Medians of {runs} runs of {seconds:g} s for each side, after a warm-up, the sides taking
+turns; in brackets the least and the most. Ratios count, absolute times are noise.
+
+{table(results)}
+## How
+
+{facts}- Client, services and PostgreSQL share the machine, for both sides alike. PostgreSQL is the embedded
+  one with its defaults: every confirmed event is on disk. Services run as `make up` starts them, one worker
+  process each.
+- Before it is timed, each pair of services gets the same calls, Tally twice and shuffled: what both then
+  report is the same. After each run the rows stored are counted: as many as events were confirmed. A failed
+  request fails the benchmark.
+- Each run sends new events, of the day after the run before, as system D's gateway reports them; the
+  recorder's runs have those of all four systems. Tables keep what earlier runs stored.
+- The load driver by itself, against a server that only answers 204: {ceiling.requests_per_second:,.0f}
+  requests/s at {ceiling.cpu_microseconds:.1f} µs of CPU each.
+"""
+
+
+def _cells(figure: Figure) -> Sequence[str]:
+    target = figure.target
+    verdict = {None: "", True: "reached", False: "**missed**"}[figure.met]
+    return (
+        figure.name,
+        _spread(figure.ours),
+        _spread(figure.theirs),
+        f"{figure.ratio:.3g}",
+        _bound(target, target.reach) if target else "",
+        _bound(target, target.stretch) if target and target.stretch is not None else "",
+        verdict,
+    )
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{_number(statistics.median(values))} ({_number(min(values))}–{_number(max(values))})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _bound(target: Target, value: float) -> str:
+    return f"{'≥' if target.more_is_better else '≤'} {value:g}"
