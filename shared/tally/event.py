@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, with_config
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, with_config
 from pydantic import ValidationError as PydanticError
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -26,6 +26,8 @@ MAX_AHEAD = timedelta(minutes=10)
 MAX_INTEGER = 10**15
 MAX_LABELS = 50
 _MAX_DECIMALS = 30
+# A number written with so few characters and no exponent is within all bounds.
+_PLAIN = 15
 # Numbers in metadata; PostgreSQL's jsonb takes more, JSON readers of clients do not.
 _MAX_METADATA_MAGNITUDE = 300
 _MAX_METADATA_INTEGER = 10**300
@@ -93,6 +95,9 @@ def _decimal(value: object) -> Decimal:
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
         raise PydanticCustomError("decimal", "expected a decimal number such as 0.0125")
+    text = str(value)
+    if len(text) <= _PLAIN and "E" not in text:
+        return value
     exponent = cast(int, value.as_tuple().exponent)
     if exponent < -_MAX_DECIMALS or value.adjusted() > 15 or abs(value) > MAX_INTEGER:
         raise PydanticCustomError("decimal", "expected at most 10^15 and at most 30 decimals")
@@ -107,10 +112,6 @@ def _number(value: object) -> object:
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
-
-
-def _hash(value: str) -> str:
-    return value.lower()
 
 
 Text = Annotated[str, StringConstraints(strict=True, max_length=2000)]
@@ -138,7 +139,7 @@ class UsageEvent(TypedDict, total=False):
     team_id: Text
     user_id: Text
     user_name: Text
-    token_hash: Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(_hash)]
+    token_hash: Annotated[str, StringConstraints(strict=True, to_lower=True, pattern=r"^[0-9a-fA-F]{64}$")]
     token_type: Text
     route: Text
     method: Annotated[Text, BeforeValidator(_upper)]  # before its length is looked at: a capital may be longer
@@ -203,6 +204,8 @@ _SUBJECTS = frozenset({"route", "model", "operation", *TOKEN_COUNTS})
 INTEGERS = frozenset(name for name, kind in UsageEvent.__annotations__.items() if kind is Count or name == "status")
 _NOT_GIVEN = (None, "")
 _METADATA = ("request_metadata", "response_metadata")
+# Fields that may contradict others; an event without them has only its time and its subject to be looked at.
+_COMPARED = frozenset({"cached_input_tokens", "cost", *_METADATA})
 _ADAPTER = TypeAdapter(UsageEvent)
 
 
@@ -246,6 +249,10 @@ def parse_event(raw: object, window: Window) -> UsageEvent:
         event = _ADAPTER.validate_python(raw)
     except PydanticError as error:
         raise InvalidEvent([_fault_of(fault) for fault in error.errors(include_url=False)]) from None
+    time = event.get("time")
+    plain = _COMPARED.isdisjoint(event) and not _SUBJECTS.isdisjoint(event)
+    if plain and (time is None or window.oldest <= time <= window.latest):
+        return event
     if faults := [*_contradictions(event, window)]:
         raise InvalidEvent(faults)
     return event

@@ -28,8 +28,9 @@ def parse(text: bytes, max_depth: int = MAX_DEPTH) -> Any:
         value = jiter.from_json(text, allow_inf_nan=False, float_mode="decimal", cache_mode="keys")
     except ValueError as error:
         raise Malformed(_fault_of(str(error))) from error
-    # Nothing is nested deeper than it has opening brackets; most bodies have few, and need no walk.
-    if text.count(b"{") + text.count(b"[") > max_depth and is_deeper(value, max_depth):
+    # A list of flat objects opens one bracket for each and one for itself; only what opens more needs a walk.
+    flat = 1 + (len(value) if isinstance(value, list) else 0)
+    if text.count(b"{") + text.count(b"[") > max(flat, max_depth) and is_deeper(value, max_depth):
         raise Malformed(_TOO_DEEP)
     return value
 

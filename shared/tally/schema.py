@@ -51,8 +51,11 @@ class SchemaGuard:
         """
         if time.monotonic() < self._trusted_until:
             return
-        with self._lock, self._store.connect() as connection:
-            problem = mismatch(revision_of(connection))
-        if problem:
-            raise SchemaMismatch(problem)
-        self._trusted_until = time.monotonic() + _TRUSTED_SECONDS
+        with self._lock:
+            if time.monotonic() < self._trusted_until:
+                return
+            with self._store.connect() as connection:
+                problem = mismatch(revision_of(connection))
+            if problem:
+                raise SchemaMismatch(problem)
+            self._trusted_until = time.monotonic() + _TRUSTED_SECONDS

@@ -5,7 +5,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 
@@ -19,7 +19,7 @@ from tally.principal import Principal
 _LONGEST_BOUND = 2000
 SCOPES = ("ingest", "read", "read:all", "limits", "admin")
 _IMPLIED = {"admin": frozenset(SCOPES), "read:all": frozenset({"read", "read:all"})}
-_REMEMBERED_WITHOUT_STORE_SECONDS = 24 * 3600
+_WITHOUT_STORE_SECONDS = 24 * 3600
 _REMEMBERED_TOKENS = 10_000
 
 
@@ -109,6 +109,15 @@ def revoke(store: Store, token_id: str) -> None:
         connection.execute(statement("tokens", "revoke_token"), {"id": token_id})
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A good token: when the database confirmed it, and until when it is not asked again (monotonic seconds)."""
+
+    principal: Principal
+    confirmed: float
+    trusted_until: float
+
+
 class Verifier:
     """From secrets to principals. A good answer is remembered for `ttl_seconds`.
 
@@ -121,15 +130,13 @@ class Verifier:
         self._store = store
         self._ttl_seconds = ttl_seconds
         self._without_store = without_store
-        self._good: dict[str, tuple[float, Principal]] = {}
+        self._good: dict[str, _Remembered] = {}
         self._lock = Lock()
 
     def remembered(self, secret: str) -> Principal | None:
         """The principal, where it is still remembered; asks nobody."""
-        entry = self._good.get(hash_of(secret))
-        if entry is not None and time.monotonic() - entry[0] < self._ttl_seconds:
-            return entry[1]
-        return None
+        known = self._good.get(hash_of(secret))
+        return known.principal if known is not None and time.monotonic() < known.trusted_until else None
 
     def verify(self, secret: str) -> Principal:
         """The principal of `secret`, from the database.
@@ -144,21 +151,26 @@ class Verifier:
             with self._store.connect() as connection:
                 row = connection.execute(statement("tokens", "find_token"), {"token_hash": token_hash}).one_or_none()
         except StoreUnavailable:
-            entry = self._good.get(token_hash)
-            if self._without_store and entry and time.monotonic() - entry[0] < _REMEMBERED_WITHOUT_STORE_SECONDS:
-                return entry[1]
-            raise
+            known = self._good.get(token_hash)
+            if not self._without_store or known is None or asked - known.confirmed > _WITHOUT_STORE_SECONDS:
+                raise
+            # Not asked again for every request: a database that does not even refuse takes seconds to be given up.
+            self._remember(token_hash, replace(known, trusted_until=time.monotonic() + self._ttl_seconds))
+            return known.principal
         if row is None or row.revoked or row.expired:
             with self._lock:
                 self._good.pop(token_hash, None)
             raise Unauthenticated("The token is unknown, expired or revoked.")
         scopes = frozenset().union(*(_IMPLIED.get(scope, {scope}) for scope in row.scopes))
         principal = Principal(row.id, row.name, scopes, row.organization_id, row.team_id, row.user_id)
+        self._remember(token_hash, _Remembered(principal, confirmed=asked, trusted_until=asked + self._ttl_seconds))
+        return principal
+
+    def _remember(self, token_hash: str, known: "_Remembered") -> None:
         with self._lock:
             if len(self._good) >= _REMEMBERED_TOKENS:
                 self._good.pop(next(iter(self._good)))
-            self._good[token_hash] = (asked, principal)
-        return principal
+            self._good[token_hash] = known
 
 
 def _array(values: Iterable[str]) -> str:

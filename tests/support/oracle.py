@@ -188,7 +188,7 @@ def sort_key(question: Question, row: Row) -> tuple[Any, ...]:
     start = datetime.fromisoformat(row["window_start"]).astimezone(UTC).isoformat() if "window_start" in row else ""
     dimensions = [(row[name] is None, str(row[name])) for name in question.group_by]
     figures = [None if row[name] is None else str(Fraction(row[name])) for name in question.metrics]
-    return (start, dimensions, list(map(str, figures)))
+    return (start, dimensions, list(map(str, figures)), row.get("unconverted_requests", 0))
 
 
 def shown(value: Fraction | Decimal | int | None) -> Decimal | int | None:

@@ -1,11 +1,12 @@
 """Authentication: `Authorization: Bearer …`, `Authorization: …` without Bearer, or `X-API-Key: …`."""
 
 import asyncio
+from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from tally.errors import Forbidden, SchemaMismatch, Unauthenticated
+from tally.errors import Forbidden, StoreUnavailable, Unauthenticated
 from tally.principal import Principal
 from tally.schema import SchemaGuard
 from tally.tokens import Verifier
@@ -28,7 +29,7 @@ class Authenticator:
             Unauthenticated: no token, or a bad one.
             Forbidden: a good token without `scope`.
             StoreUnavailable: the database is away, and the token is not remembered.
-            SchemaMismatch: the database has no tokens yet; the message names the missing migration.
+            SchemaMismatch: the database is at another migration; the message names the missing one.
         """
         secret = _secret(request)
         principal = self._verifier.remembered(secret)
@@ -44,11 +45,10 @@ class Authenticator:
         return principal
 
     def _verify(self, secret: str) -> Principal:
-        try:
-            return self._verifier.verify(secret)
-        except SchemaMismatch:
+        # Without a database nothing is known of its schema; the verifier decides whether what it remembers is enough.
+        with suppress(StoreUnavailable):
             self._guard.check()
-            raise
+        return self._verifier.verify(secret)
 
 
 def _secret(request: HTTPConnection) -> str:

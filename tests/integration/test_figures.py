@@ -1,0 +1,349 @@
+"""Every figure equals a count by hand, in every zone, whatever of it is folded already."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tally import jsontext, tokens
+from tally.database import Store
+from tally.principal import Principal
+from tally.rollup import fold_step
+from tally.usage import content_platform, gateway_stats
+from tally.usage.answer import answer
+from tally.usage.question import parse_question
+from tests.support.events import LABELS, TOKENS, random_events
+from tests.support.functions import ADMIN, Function, Functions, read_json
+from tests.support.oracle import DIMENSIONS, METRICS, Oracle, Question, sort_key
+from tests.support.postgres import Server, settings_of
+from tests.support.store import batches, record
+
+NOW = datetime(2026, 4, 6, 12, 34, 56, 789_012, UTC)
+EVERYBODY = Principal("t", "reader", frozenset({"read", "read:all"}))
+ZONES = (
+    "UTC",
+    "Asia/Tokyo",
+    "America/New_York",
+    "Asia/Kolkata",  # +05:30
+    "Asia/Kathmandu",  # +05:45
+    "Australia/Lord_Howe",  # the clocks change by half an hour
+    "Pacific/Chatham",  # +12:45 and +13:45
+    "America/St_Johns",
+    "America/Santiago",  # the clocks change at midnight, so that a day begins at 01:00
+    "America/Havana",  # midnight comes twice
+    "Europe/Moscow",
+    "Pacific/Kiritimati",  # +14
+    "Pacific/Pago_Pago",  # -11
+)
+# Where days and months begin and clocks change, in the zones above.
+MOMENTS = [
+    datetime.fromisoformat(text)
+    for text in (
+        "2025-09-07T04:00Z", "2025-10-04T15:30Z", "2025-10-26T01:00Z", "2025-11-02T05:00Z", "2025-11-02T06:00Z",
+        "2025-12-31T15:00Z", "2025-12-31T17:30Z", "2026-01-01T00:00Z", "2026-01-31T18:15Z", "2026-01-31T18:30Z",
+        "2026-02-28T10:00Z", "2026-03-01T05:00Z", "2026-03-08T07:00Z", "2026-03-29T01:00Z", "2026-03-31T17:30Z",
+        "2026-04-01T00:00Z", "2026-04-04T14:30Z", "2026-04-04T15:00Z", "2026-04-05T03:00Z", "2026-04-05T04:00Z",
+        "2026-04-06T00:00Z", "2026-04-06T12:00Z",
+    )
+]  # fmt: skip
+NAMES = {TOKENS[0]: ("gateway of acme", "red"), TOKENS[1]: ("batch", "blue")}
+
+
+def made_up_times(rng: random.Random) -> list[datetime]:
+    """Times on and beside the moments, and some anywhere."""
+    steps = [timedelta(0), timedelta(microseconds=-1), timedelta(microseconds=1), timedelta(minutes=-30)]
+    times = [moment + step for moment in MOMENTS for step in steps]
+    times += [moment + timedelta(seconds=rng.uniform(-40_000, 40_000)) for moment in MOMENTS for _ in range(10)]
+    times += [NOW - timedelta(seconds=rng.uniform(0, 210 * 86400)) for _ in range(150)]
+    times = [time for time in times if time <= NOW]
+    rng.shuffle(times)
+    return times
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Oracle:
+    """Knows what the store of this module holds."""
+    return Oracle(NAMES)
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Server) -> Iterator[str]:
+    """The URL of this module's database."""
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="module")
+def store(database: str, oracle: Oracle) -> Iterator[Store]:
+    """About 500 events, the half of them folded, in steps; the other half shares hours and days with them."""
+    rng = random.Random(20260406)
+    events = list(random_events(rng, made_up_times(rng)))
+    store = Store(settings_of(database), "tests")
+    tokens.register_reported(store, [(token, *name) for token, name in NAMES.items()])
+    half = len(events) // 2
+    for part in batches(events[:half], 40):
+        record(store, part, NOW)
+        while rng.random() < 0.5:
+            fold_step(store, events=25)
+    while fold_step(store):
+        pass
+    record(store, events[half:], NOW)
+    for event in events:
+        oracle.add(event, NOW)
+    yield store
+    store.dispose()
+
+
+@pytest.fixture(scope="module")
+def query(database: str, store: Store, module_functions: Functions) -> Iterator[Function]:
+    """The function on the same events."""
+    tokens.register_admin(store, ADMIN)
+    yield module_functions.start("query", database)
+    module_functions.stop_all()
+
+
+@pytest.fixture(scope="module")
+def module_store(postgres: Server) -> Iterator[Store]:
+    """Another database, for events of single tests."""
+    url = postgres.create()
+    store = Store(settings_of(url), "tests")
+    yield store
+    store.dispose()
+    postgres.drop(url)
+
+
+def test_half_of_the_events_are_not_folded(store: Store, oracle: Oracle) -> None:
+    with store.connect() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT count(*) FILTER (WHERE txid < watermark), count(*) FROM usage_events, fold_state"
+        ).one()
+    assert tuple(row) == (len(oracle) // 2, len(oracle))
+
+
+def instants() -> st.SearchStrategy[datetime]:
+    beside = st.sampled_from([0, 0, 0, 1, -1, 3600 * 10**6, 1800 * 10**6, -900 * 10**6, 5_000_000_000_123])
+    return st.builds(lambda moment, by: moment + timedelta(microseconds=by), st.sampled_from(MOMENTS), beside)
+
+
+def ranges(longest: int, zone: str) -> st.SearchStrategy[tuple[str, str]]:
+    """Of up to `longest` days, as dates or as instants."""
+
+    def written(lower: datetime, length: timedelta, dates: bool) -> tuple[str, str]:
+        upper = lower + length
+        if dates:
+            first = lower.astimezone(ZoneInfo(zone)).date()
+            return str(first), str(first + timedelta(days=max(1, length.days)))
+        return lower.isoformat(), upper.isoformat()
+
+    lengths = [timedelta(microseconds=1), timedelta(minutes=40), timedelta(hours=5), timedelta(days=1)]
+    lengths += [timedelta(days=3, hours=7), timedelta(days=31), timedelta(days=75), timedelta(days=220)]
+    fitting = [length for length in lengths if length <= timedelta(days=longest)]
+    return st.builds(written, instants(), st.sampled_from(fitting), st.booleans())
+
+
+@st.composite
+def questions(draw: st.DrawFn, *, percentiles: bool = True) -> Question:
+    """Any question of /v1/usage that is answered within reasonable time."""
+    metrics = [name for name in METRICS if percentiles or not name.startswith("p")]
+    by = [*DIMENSIONS, *(f"label:{name}" for name in (*LABELS, "nobody"))]
+    window = draw(st.sampled_from(["none", "none", "15m", "hour", "day", "day", "week", "month"]))
+    zone = draw(st.sampled_from(ZONES))
+    fill = window != "none" and draw(st.booleans())
+    longest = {"15m": 4, "hour": 8}.get(window, 31 if fill else 220)
+    filters = {
+        name: draw(st.lists(st.sampled_from(VALUES[name]), min_size=1, max_size=2, unique=True))
+        for name in draw(st.lists(st.sampled_from(by), max_size=2, unique=True))
+    }
+    return Question(
+        metrics=draw(st.lists(st.sampled_from(metrics), min_size=1, max_size=5, unique=True)),
+        group_by=draw(st.lists(st.sampled_from(by), max_size=2, unique=True)),
+        window=window,
+        range=draw(st.none() | ranges(longest, zone)) if window not in ("15m", "hour") else draw(ranges(longest, zone)),
+        timezone=zone,
+        currency=draw(st.sampled_from(["USD", "USD", "RUB", "EUR", "JPY", "CHF"])),
+        filters=filters,
+        fill=fill,
+    )
+
+
+def filter_values() -> dict[str, list[str]]:
+    rng = random.Random(1)
+    values: dict[str, set[str]] = {name: {"", "unheard-of"} for name in DIMENSIONS}
+    values |= {f"label:{name}": {"", "unheard-of", *of} for name, of in LABELS.items()}
+    values["label:nobody"] = {"", "x"}
+    values["status"] = {"", "418"}
+    values["status_class"] = {"", "1xx"}
+    probe = Oracle()
+    for event in random_events(rng, [NOW] * 300):
+        probe.add(event, NOW)
+    for fact in probe.facts:
+        for name, found in values.items():
+            found.add(str(fact.dimension(name) or ""))
+    return {name: sorted(found) for name, found in values.items()}
+
+
+VALUES = filter_values()
+
+
+def seen(content: object) -> Any:
+    """An answer as a client reads it."""
+    return read_json(jsontext.dump_answer(content))
+
+
+def ordered(question: Question, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: sort_key(question, row))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(question=questions())
+def test_any_question_is_answered_as_counted_by_hand(store: Store, oracle: Oracle, question: Question) -> None:
+    with store.connect() as connection:
+        found = seen(answer(connection, EVERYBODY, parse_question(question.parameters(), NOW)))
+    assert ordered(question, found["rows"]) == oracle.usage(question, NOW)
+    assert found["next_cursor"] is None
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(question=questions().filter(lambda question: question.range is not None))
+def test_the_function_answers_the_same_over_http(query: Function, oracle: Oracle, question: Question) -> None:
+    found = query.get("/v1/usage", params=question.parameters())
+    assert found.status_code == 200, found.text
+    assert ordered(question, read_json(found.content)["rows"]) == oracle.usage(question, NOW)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(question=questions(), number=st.integers(1, 12))
+def test_pages_put_together_are_the_whole_answer(store: Store, question: Question, number: int) -> None:
+    with store.connect() as connection:
+        whole = seen(answer(connection, EVERYBODY, parse_question(question.parameters(), NOW)))["rows"]
+        limit = max(1, len(whole) // number)
+        pages: list[dict[str, Any]] = []
+        cursor: str | None = "r0"
+        while cursor is not None:
+            parameters = [*question.parameters(), ("limit", str(limit)), ("cursor", cursor)]
+            page = seen(answer(connection, EVERYBODY, parse_question(parameters, NOW)))
+            pages += page["rows"]
+            cursor = page["next_cursor"]
+    assert pages == whole
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_system_a_counts_today_this_month_and_all_time(store: Store, oracle: Oracle, zone: str) -> None:
+    nows = [NOW, *(moment + timedelta(seconds=step) for moment in MOMENTS[5:16] for step in (-1, 0))]
+    every_filter: tuple[dict[str, str], ...] = (
+        {},
+        {"provider": "openai"},
+        {"agent_id": "writer", "model": "gpt-4"},
+        {"model": "unheard-of"},
+    )
+    for now, filters in zip(nows, itertools.cycle(every_filter)):
+        with store.connect() as connection:
+            given = {name: (value,) for name, value in filters.items()}
+            found = seen(content_platform.summary(connection, EVERYBODY, ZoneInfo(zone), given, now))
+        assert found == oracle.summary(zone, filters, now)
+
+
+@pytest.mark.parametrize("hours", [1, 2, 24, 100, 24 * 30, 24 * 200])
+@pytest.mark.parametrize("now", [NOW, NOW.replace(minute=0, second=0, microsecond=0), MOMENTS[-4]], ids=str)
+def test_system_d_counts_hours_tokens_and_routes(store: Store, oracle: Oracle, hours: int, now: datetime) -> None:
+    with store.connect() as connection:
+        found = seen(gateway_stats.stats(connection, EVERYBODY, hours, now))
+    expected = oracle.stats(hours, now)
+    assert found["overview"] == expected["overview"]
+    assert found["hourly_usage"] == expected["hourly_usage"]
+    for top, name, all_of_them in (
+        (found["top_tokens"], "token_hash", expected["tokens"]),
+        (found["top_routes"], "route_path", expected["routes"]),
+    ):
+        assert len(top) == min(10, len(all_of_them))
+        counts = [row.get("usage_count", row.get("call_count")) for row in top]
+        most = sorted((row.get("usage_count", row.get("call_count")) for row in all_of_them.values()), reverse=True)
+        assert counts == most[:10]
+        for row in top:
+            assert {key: value for key, value in row.items() if key not in (name, "id")} == all_of_them[row[name]]
+
+
+def asked(store: Store, *parameters: tuple[str, str]) -> Any:
+    with store.connect() as connection:
+        return seen(answer(connection, EVERYBODY, parse_question(parameters, NOW)))
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_1730_utc_on_the_last_of_a_month_is_the_next_month_in_tokyo_only(module_store: Store, folded: bool) -> None:
+    source = f"month-{folded}"
+    record(module_store, [{"id": "1", "source": source, "route": "/", "time": "2026-01-31T17:30:00Z"}], NOW)
+    while folded and fold_step(module_store):
+        pass
+    for zone, month in (("Asia/Tokyo", "2026-02-01T00:00:00+09:00"), ("America/New_York", "2026-01-01T00:00:00-05:00")):
+        span = (("from", "2025-12-01"), ("to", "2026-04-01"))
+        found = asked(module_store, *span, ("timezone", zone), ("window", "month"), ("source", source))
+        assert [(row["window_start"], row["requests"]) for row in found["rows"]] == [(month, 1)]
+    february = (("from", "2026-02-01"), ("to", "2026-03-01"), ("source", source))
+    [tokyo] = asked(module_store, *february, ("timezone", "Asia/Tokyo"))["rows"]
+    [new_york] = asked(module_store, *february, ("timezone", "America/New_York"))["rows"]
+    assert (tokyo["requests"], new_york["requests"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [("America/New_York", "2026-03-08", 23), ("America/New_York", "2025-11-02", 25), ("UTC", "2026-03-08", 24)],
+)
+def test_a_day_on_which_the_clocks_change_has_23_or_25_hours(
+    module_store: Store, zone: str, day: str, hours: int
+) -> None:
+    where = ZoneInfo(zone)
+    first = datetime.fromisoformat(day).replace(tzinfo=where).astimezone(UTC)
+    source = f"clocks-{zone}-{day}"
+    events = [
+        {"id": str(hour), "source": source, "route": "/", "time": (first + timedelta(hours=hour)).isoformat()}
+        for hour in range(-1, 26)
+    ]
+    record(module_store, events[::2], NOW)
+    fold_step(module_store)
+    record(module_store, events[1::2], NOW)
+    span = (("from", day), ("to", str(datetime.fromisoformat(day).date() + timedelta(days=1))))
+    own = (*span, ("timezone", zone), ("source", source))
+    assert asked(module_store, *own)["rows"][0]["requests"] == hours
+    assert asked(module_store, *own, ("window", "day"))["rows"][0]["requests"] == hours
+    by_hour = asked(module_store, *own, ("window", "hour"))["rows"]
+    assert [row["requests"] for row in by_hour] == [1] * hours
+    assert len({row["window_start"] for row in by_hour}) == hours
+
+
+def test_a_repeated_hour_is_two_windows_with_two_offsets(module_store: Store) -> None:
+    times = ["2025-11-02T05:30:00Z", "2025-11-02T06:30:00Z"]
+    events = [{"id": time, "source": "twice", "route": "/", "time": time} for time in times]
+    record(module_store, events, NOW)
+    span = (("from", "2025-11-02"), ("to", "2025-11-03"), ("timezone", "America/New_York"), ("source", "twice"))
+    starts = [row["window_start"] for row in asked(module_store, *span, ("window", "hour"))["rows"]]
+    assert starts == ["2025-11-02T01:00:00-04:00", "2025-11-02T01:00:00-05:00"]
+
+
+def test_the_same_user_id_in_two_organizations_is_two_users(module_store: Store) -> None:
+    events = [
+        {"id": name, "source": "two-users", "route": "/", "user_id": "anna", "organization_id": name, "time": time}
+        for name, time in (("acme", "2026-03-01T10:00:00Z"), ("globex", "2026-03-02T10:00:00Z"))
+    ]
+    record(module_store, events, NOW)
+    span = (("from", "2026-03-01"), ("to", "2026-03-03"), ("source", "two-users"), ("metrics", "requests,unique_users"))
+    [total] = asked(module_store, *span)["rows"]
+    assert total == {"requests": 2, "unique_users": 2}
+    by_user = asked(module_store, *span, ("group_by", "user_id"), ("window", "day"), ("fill", "zero"))["rows"]
+    assert [row["requests"] for row in by_user] in ([1, 0, 0, 1], [0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("order", ["-requests", "requests", "-avg_response_time_ms", "avg_response_time_ms", "model"])
+def test_rows_come_in_the_order_asked_for_with_nothing_last(store: Store, order: str) -> None:
+    parameters = [("metrics", "requests,avg_response_time_ms"), ("group_by", "model,route"), ("order_by", order)]
+    values = [row[order.removeprefix("-")] for row in asked(store, *parameters)["rows"]]
+    present = [value for value in values if value is not None]
+    assert len(present) > 5
+    assert present == sorted(present, reverse=order.startswith("-"))
+    assert values[len(present) :] == [None] * (len(values) - len(present))
