@@ -55,7 +55,7 @@ Reader = Annotated[Principal, Depends(reader)]
 
 def _ask(question: Callable[[Connection], dict[str, Any]]) -> dict[str, Any]:
     _guard().check()
-    with _store().connect() as connection:
+    with _store().snapshot() as connection:
         return question(connection)
 
 

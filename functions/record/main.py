@@ -25,6 +25,7 @@ from tally.settings import settings
 _MAX_PUSH_BYTES = 15 * 1024 * 1024
 _EVENTS_A_TRANSACTION = 2000
 _EVENTS_WAITING = 40_000
+_STORED = Response(status_code=204)
 # One batch is put together while PostgreSQL writes the other.
 _WRITERS = 2
 
@@ -61,7 +62,7 @@ async def push(request: Request) -> Response:
     body = await read_body(request, _MAX_PUSH_BYTES)
     contents = read(read_push(body, request.headers), settings().raw_retention_days)
     await _group().submit(contents, max(1, len(contents.received)))
-    return Response(status_code=204)
+    return _STORED
 
 
 @cache

@@ -7,7 +7,7 @@ leaves this module as a `TallyError`.
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, NoReturn
@@ -115,11 +115,18 @@ class Store:
         with _in_our_words(), self.engine.connect() as connection:
             yield connection
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> AbstractContextManager[Connection]:
         """A connection inside BEGIN and COMMIT; rolled back when the block raises."""
+        return self._transaction("BEGIN")
+
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """A connection that only reads, and whose statements all see the database as at the first of them."""
+        return self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
         with self.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
+            connection.exec_driver_sql(begin)
             try:
                 yield connection
             except BaseException:
