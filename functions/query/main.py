@@ -54,6 +54,7 @@ Reader = Annotated[Principal, Depends(reader)]
 
 
 def _ask(question: Callable[[Connection], dict[str, Any]]) -> dict[str, Any]:
+    """The answer from one snapshot. Nothing in `question` may take a second connection: the pool would run dry."""
     _guard().check()
     with _store().snapshot() as connection:
         return question(connection)
@@ -72,25 +73,21 @@ def ready() -> dict[str, str]:
 
 def usage(request: Request, caller: Reader) -> JsonAnswer:
     """Any figures of any events, by any dimension, in windows of any time zone."""
-    _guard().check()
     question = parse_question(request.query_params.multi_items(), _clock().now())
     return JsonAnswer(_ask(lambda connection: answer(connection, caller, question)))
 
 
 def tokens_summary(caller: Reader, parameters: Annotated[ContentPlatformParameters, Query()]) -> JsonAnswer:
     """System A: totals of AI tokens today, this month and of all time."""
-    where = parse_zone(parameters.timezone)
-    data = _ask(
-        lambda connection: content_platform.summary(connection, caller, where, parameters.filters(), _clock().now())
-    )
+    where, filters, now = parse_zone(parameters.timezone), parameters.filters(), _clock().now()
+    data = _ask(lambda connection: content_platform.summary(connection, caller, where, filters, now))
     return JsonAnswer({"success": True, "data": data})
 
 
 def gateway_usage(caller: Reader, parameters: Annotated[GatewayStatsParameters, Query()]) -> JsonAnswer:
     """System D: calls of the last hours, by hour, by token and by route."""
-    return JsonAnswer(
-        _ask(lambda connection: gateway_stats.stats(connection, caller, parameters.hours, _clock().now()))
-    )
+    now = _clock().now()
+    return JsonAnswer(_ask(lambda connection: gateway_stats.stats(connection, caller, parameters.hours, now)))
 
 
 @cache

@@ -39,8 +39,8 @@ from tally.cubes import (
 )
 from tally.database import QuestionTooLarge
 from tally.usage.coverage import EVER, Coverage, Grain, Span, cover, segments
+from tally.usage.question import LABEL
 
-LABEL = "label:"
 STATUS_CLASS = "status_class"
 MAX_ROWS = 200_000
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from tally import jsontext
 from tally.database import statement
 from tally.dimensions import KIND_OF_FIELD, digest
-from tally.usage.engine import LABEL, STATUS_CLASS
+from tally.usage.engine import STATUS_CLASS
+from tally.usage.question import LABEL
 
 # No key is negative: a filter on a value that no event ever had finds nothing.
 UNKNOWN_KEY = -1

@@ -86,8 +86,8 @@ def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Ques
             faults.add(name, "has a NUL character", "")
         else:
             given.setdefault(name, []).append(value)
-    metrics = _names(given.pop("metrics", []), "metrics", METRICS, faults) or DEFAULT_METRICS
-    group_by = _names(given.pop("group_by", []), "group_by", DIMENSIONS, faults, is_dimension)
+    metrics = _names(given, "metrics", METRICS, faults) or DEFAULT_METRICS
+    group_by = _names(given, "group_by", DIMENSIONS, faults)
     single = {name: values[-1] for name, values in given.items() if name in _PARAMETERS}
     window = _window(single, faults)
     where = _zone(single, faults)
@@ -143,13 +143,12 @@ def cursor_of(offset: int) -> str:
     return f"r{offset}"
 
 
-def _names(
-    values: list[str], parameter: str, allowed: Sequence[str], faults: _Faults, more: object = None
-) -> tuple[str, ...]:
+def _names(given: dict[str, list[str]], parameter: str, allowed: Sequence[str], faults: _Faults) -> tuple[str, ...]:
+    values = given.pop(parameter, [])
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
-        if name not in allowed and not (more is not None and is_dimension(name)):
-            labels = f" and {LABEL}NAME" if more is not None else ""
+        if name not in allowed and not (allowed is DIMENSIONS and is_dimension(name)):
+            labels = f" and {LABEL}NAME" if allowed is DIMENSIONS else ""
             faults.add(parameter, f'"{name[:100]}" is not known; allowed are {", ".join(allowed)}{labels}', name)
     return tuple(dict.fromkeys(names))
 
