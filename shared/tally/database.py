@@ -41,7 +41,15 @@ class PartitionMissing(TallyError):
 
 
 class QuestionTooLarge(Unprocessable):
-    """A statement ran into the time limit."""
+    """A question ran into the time limit."""
+
+    @classmethod
+    def advice(cls) -> "QuestionTooLarge":
+        """With what to ask instead."""
+        return cls(
+            "The question is too large for the time limit: ask for a shorter range, a longer window, fewer dimensions "
+            "or a filter."
+        )
 
 
 @cache
@@ -89,12 +97,16 @@ class Store:
         self._lock = threading.Lock()
 
     @cached_property
+    def _connector(self) -> Callable[[], Any]:
+        return _connector(self._settings, self._application, self._options)
+
+    @cached_property
     def engine(self) -> Engine:
         """The pool, made on first use."""
         with self._lock:
             return create_engine(
                 "postgresql+pg8000://",
-                creator=_connector(self._settings, self._application, self._options),
+                creator=self._connector,
                 isolation_level="AUTOCOMMIT",
                 pool_size=self._pool_size,
                 max_overflow=0,
@@ -152,9 +164,68 @@ class Store:
             finally:
                 pooled.close()
 
+    def cancel(self, backend: int) -> None:
+        """Stops the statement that runs in a server process, over a connection of its own: the pool may be in use."""
+        with _in_our_words():
+            connection = self._connector()
+            try:
+                connection.cursor().execute("SELECT pg_cancel_backend(%s)", (backend,))
+            finally:
+                connection.close()
+
     def dispose(self) -> None:
         """Closes the idle connections; the next use opens new ones."""
         self.engine.dispose()
+
+
+class Work:
+    """What one thread reads from the database, and another may stop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._backend: int | None = None
+        self.stopped = False
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """As `Store.snapshot`.
+
+        Raises:
+            QuestionTooLarge: it was stopped.
+        """
+        with self._store.snapshot() as connection:
+            backend = _backend_of(connection)
+            with self._lock:
+                self._raise_if_stopped()
+                self._backend = backend
+            try:
+                yield connection
+            finally:
+                with self._lock:
+                    self._backend = None
+                if self.stopped:
+                    # The server may not have seen the signal yet: it must not meet the next one's statement.
+                    connection.invalidate()
+            self._raise_if_stopped()
+
+    def stop(self) -> None:
+        """Stops the statement that runs, and any that would follow."""
+        with self._lock:
+            self.stopped = True
+            if self._backend is not None:
+                self._store.cancel(self._backend)
+
+    def _raise_if_stopped(self) -> None:
+        if self.stopped:
+            raise QuestionTooLarge.advice()
+
+
+def _backend_of(connection: Connection) -> int:
+    """The server process of a connection, asked once for as long as it is pooled."""
+    if "backend" not in connection.info:
+        connection.info["backend"] = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    return int(connection.info["backend"])
 
 
 def _connector(settings: Settings, application: str, options: Mapping[str, str]) -> Callable[[], Any]:
@@ -234,9 +305,7 @@ def _raise_ours(driver_error: BaseException) -> NoReturn:
     if code == _NO_PARTITION and "no partition" in message:
         raise PartitionMissing(message) from driver_error
     if code == _QUERY_CANCELED:
-        raise QuestionTooLarge(
-            "The question is too large for the time limit: ask for a shorter range, fewer dimensions or a filter."
-        ) from driver_error
+        raise QuestionTooLarge.advice() from driver_error
     if code in _UNDEFINED:
         raise SchemaMismatch(f'{message}; run "tally migrate".') from driver_error
     if code[:2] in ("22", "23"):

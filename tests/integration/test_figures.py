@@ -15,8 +15,9 @@ from tally import jsontext, tokens
 from tally.database import Store
 from tally.principal import Principal
 from tally.rollup import fold_step
-from tally.usage import content_platform, gateway_stats
+from tally.usage import content_platform, gateway
 from tally.usage.answer import answer
+from tally.usage.inquiry import Inquiry
 from tally.usage.question import parse_question
 from tests.support.events import LABELS, TOKENS, random_events
 from tests.support.functions import ADMIN, Function, Functions, read_json
@@ -205,7 +206,7 @@ def ordered(question: Question, rows: list[dict[str, Any]]) -> list[dict[str, An
 @given(question=questions())
 def test_any_question_is_answered_as_counted_by_hand(store: Store, oracle: Oracle, question: Question) -> None:
     with store.connect() as connection:
-        found = seen(answer(connection, EVERYBODY, parse_question(question.parameters(), NOW)))
+        found = seen(answer(Inquiry(connection, EVERYBODY, NOW), parse_question(question.parameters(), NOW)))
     assert ordered(question, found["rows"]) == oracle.usage(question, NOW)
     assert found["next_cursor"] is None
 
@@ -222,13 +223,13 @@ def test_the_function_answers_the_same_over_http(query: Function, oracle: Oracle
 @given(question=questions(), number=st.integers(1, 12))
 def test_pages_put_together_are_the_whole_answer(store: Store, question: Question, number: int) -> None:
     with store.connect() as connection:
-        whole = seen(answer(connection, EVERYBODY, parse_question(question.parameters(), NOW)))["rows"]
+        whole = seen(answer(Inquiry(connection, EVERYBODY, NOW), parse_question(question.parameters(), NOW)))["rows"]
         limit = max(1, len(whole) // number)
         pages: list[dict[str, Any]] = []
         cursor: str | None = "r0"
         while cursor is not None:
             parameters = [*question.parameters(), ("limit", str(limit)), ("cursor", cursor)]
-            page = seen(answer(connection, EVERYBODY, parse_question(parameters, NOW)))
+            page = seen(answer(Inquiry(connection, EVERYBODY, NOW), parse_question(parameters, NOW)))
             pages += page["rows"]
             cursor = page["next_cursor"]
     assert pages == whole
@@ -246,7 +247,7 @@ def test_system_a_counts_today_this_month_and_all_time(store: Store, oracle: Ora
     for now, filters in zip(nows, itertools.cycle(every_filter)):
         with store.connect() as connection:
             given = {name: (value,) for name, value in filters.items()}
-            found = seen(content_platform.summary(connection, EVERYBODY, ZoneInfo(zone), given, now))
+            found = seen(content_platform.summary(Inquiry(connection, EVERYBODY, now), ZoneInfo(zone), given))
         assert found == oracle.summary(zone, filters, now)
 
 
@@ -254,7 +255,7 @@ def test_system_a_counts_today_this_month_and_all_time(store: Store, oracle: Ora
 @pytest.mark.parametrize("now", [NOW, NOW.replace(minute=0, second=0, microsecond=0), MOMENTS[-4]], ids=str)
 def test_system_d_counts_hours_tokens_and_routes(store: Store, oracle: Oracle, hours: int, now: datetime) -> None:
     with store.connect() as connection:
-        found = seen(gateway_stats.stats(connection, EVERYBODY, hours, now))
+        found = seen(gateway.stats(Inquiry(connection, EVERYBODY, now), hours))
     expected = oracle.stats(hours, now)
     assert found["overview"] == expected["overview"]
     assert found["hourly_usage"] == expected["hourly_usage"]
@@ -272,7 +273,7 @@ def test_system_d_counts_hours_tokens_and_routes(store: Store, oracle: Oracle, h
 
 def asked(store: Store, *parameters: tuple[str, str]) -> Any:
     with store.connect() as connection:
-        return seen(answer(connection, EVERYBODY, parse_question(parameters, NOW)))
+        return seen(answer(Inquiry(connection, EVERYBODY, NOW), parse_question(parameters, NOW)))
 
 
 @pytest.mark.parametrize("folded", [True, False])

@@ -23,6 +23,7 @@ from tally.rollup import fold_step, run, run_once
 from tally.settings import Settings
 from tally.usage import content_platform
 from tally.usage.answer import answer
+from tally.usage.inquiry import Inquiry
 from tally.usage.question import parse_question
 from tests.support.events import random_events
 from tests.support.functions import read_json
@@ -53,13 +54,13 @@ def requests(store: Store, *parameters: tuple[str, str]) -> int:
     """All requests of an answer."""
     question = parse_question([("metrics", "requests"), ("from", "2025-04-01"), ("to", "2026-05-01"), *parameters], NOW)
     with store.connect() as connection:
-        return sum(row["requests"] for row in answer(connection, EVERYBODY, question)["rows"])
+        return sum(row["requests"] for row in answer(Inquiry(connection, EVERYBODY, NOW), question)["rows"])
 
 
 def everything(store: Store) -> Any:
     """System A's totals of all time, which come from cubes and unfolded events only."""
     with store.connect() as connection:
-        found = content_platform.summary(connection, EVERYBODY, ZoneInfo("UTC"), {}, NOW)
+        found = content_platform.summary(Inquiry(connection, EVERYBODY, NOW), ZoneInfo("UTC"), {})
     return read_json(jsontext.dump_answer(found["all_time"]))
 
 
@@ -132,7 +133,7 @@ def test_a_bucket_that_is_folded_into_many_times_has_every_figure_right(
             metrics, group_by=group_by, window=window, range=("2026-04-06", "2026-04-07"), currency=currency
         )
         with store.connect() as connection:
-            found = answer(connection, EVERYBODY, parse_question(question.parameters(), NOW))
+            found = answer(Inquiry(connection, EVERYBODY, NOW), parse_question(question.parameters(), NOW))
         rows_found = read_json(jsontext.dump_answer(found))["rows"]
         assert sorted(rows_found, key=lambda row: sort_key(question, row)) == oracle.usage(question, NOW)
 

@@ -1,18 +1,20 @@
 """FastAPI applications with Tally's manners: problem+json, bad parameters are 400, `Allow` on 405, one log."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tally import __version__, jsontext
 from tally.errors import FieldError, Malformed, MethodNotAllowed, NotFound, RequestError, Unavailable
 from tally.http import problem
 from tally.http.service import request_fields
 from tally.log import logger
+from tally.schema import REVISIONS, SchemaGuard
 
 _PROBLEM: dict[str, Any] = {
     "content": {
@@ -40,8 +42,8 @@ class JsonAnswer(JSONResponse):
         return jsontext.dump_answer(content)
 
 
-def application(function: str, description: str) -> FastAPI:
-    """An application without routes; the function adds its own."""
+def application(function: str, description: str, guard: SchemaGuard) -> FastAPI:
+    """An application that answers for its health; the function adds its own endpoints."""
     app = FastAPI(
         title=f"Tally {function}",
         version=__version__,
@@ -74,19 +76,49 @@ def application(function: str, description: str) -> FastAPI:
             return problem.of_request_error(MethodNotAllowed(request.method, allowed))
         return problem.of_request_error(NotFound(f"There is nothing at {request.scope['path'][:200]}; see /docs."))
 
-    @app.middleware("http")
-    async def outermost(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
-        try:
-            return await following(request)
-        except Exception:  # noqa: BLE001 - the outermost boundary: logged, and answered honestly
-            logger(function).exception("unexpected error", **request_fields(request))
-            return problem.unexpected()
+    @app.get("/health/live", tags=["health"])
+    async def live() -> dict[str, str]:
+        """The process answers. Never asks the database."""
+        return {"status": "alive"}
 
+    @app.get("/health/ready", tags=["health"])
+    def ready() -> dict[str, str]:
+        """The database has the migration that this code needs; else 503 says which is missing and how to run it."""
+        guard.check()
+        return {"status": "ready", "migration": REVISIONS[-1]}
+
+    app.add_middleware(_Outermost, function=function)
     return app
 
 
-def _bad_parameters(error: RequestValidationError) -> RequestError:
+class _Outermost:
+    """The outermost boundary: what nobody expected is logged, and answered honestly where nothing was sent yet."""
 
+    def __init__(self, app: ASGIApp, function: str) -> None:
+        self._app = app
+        self._function = function
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            await Response(status_code=499)(scope, receive, send)
+        except Exception:
+            request = Request(scope)
+            logger(self._function).exception("unexpected error", **request_fields(request))
+            if started:
+                raise  # only a broken connection tells the client that the answer is not whole
+            await problem.unexpected()(scope, receive, send)
+
+
+def _bad_parameters(error: RequestValidationError) -> RequestError:
     faults: list[FieldError] = [
         {"field": str(fault["loc"][-1]), "message": fault["msg"], "value": str(fault.get("input"))[:100]}
         for fault in error.errors()

@@ -1,21 +1,16 @@
 """From a question to its answer: whose events may be seen, which figures, in which shape and order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection
-
-from tally.errors import Forbidden
-from tally.principal import Principal
 from tally.usage import engine
 from tally.usage.engine import STATUS_CLASS, Spec
-from tally.usage.keys import Known, column_of, filter_keys, is_keyed, known_values, scoped_key
+from tally.usage.figures import Figures, average, percentage, success, whole
+from tally.usage.inquiry import Inquiry
+from tally.usage.keys import Known, column_of, is_keyed, known_values
 from tally.usage.question import Question, cursor_of
-
-Figures = Mapping[str, Any]
-_HUNDRED = Decimal(100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +19,6 @@ class _Metric:
 
     measures: tuple[str, ...]
     figure: Callable[[Figures], object]
-
-
-def whole(figures: Figures, name: str) -> int:
-    """A count of a row; 0 where there is none."""
-    return int(figures.get(name) or 0)
-
-
-def percentage(part: int, of: int) -> Decimal | None:
-    """`part` of `of` in percent, not rounded; None of nothing."""
-    return Decimal(part) * _HUNDRED / of if of else None
-
-
-def average(figures: Figures) -> Decimal | None:
-    """The mean response time in milliseconds of the requests that have one, not rounded; None of nothing."""
-    timed = whole(figures, "timed_requests")
-    return Decimal(figures["response_time_ms"]) / timed if timed else None
-
-
-def _success(figures: Figures) -> object:
-    requests = whole(figures, "requests")
-    return percentage(requests - whole(figures, "errors"), requests)
 
 
 def _metric(name: str, currency: str) -> _Metric:
@@ -56,7 +30,7 @@ def _metric(name: str, currency: str) -> _Metric:
     if name == "error_rate":
         return _Metric(("errors", "requests"), lambda row: percentage(whole(row, "errors"), whole(row, "requests")))
     if name == "success_rate":
-        return _Metric(("errors", "requests"), _success)
+        return _Metric(("errors", "requests"), success)
     if name == "avg_response_time_ms":
         return _Metric(("response_time_ms", "timed_requests"), average)
     if name.endswith("_response_time_ms"):
@@ -65,53 +39,25 @@ def _metric(name: str, currency: str) -> _Metric:
     return _Metric((name,), lambda row: whole(row, name))
 
 
-def visible(connection: Connection, principal: Principal, filters: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
-    """The filters that keep a caller to what is its own, by column of `engine.Spec`; none for `read:all`.
-
-    Raises:
-        Forbidden: the token may read only its own and is bound to nobody, or a filter names somebody else.
-    """
-    if "read:all" in principal.scopes:
-        return {}
-    own = {"organization_id": principal.organization_id, "user_id": principal.user_id}
-    if not any(own.values()):
-        raise Forbidden(
-            'This token has the scope "read" but is bound to no organization or user, so nothing is its own; '
-            'a token with the scope "read:all" sees everything.'
-        )
-    for name, mine in own.items():
-        if mine is not None and any(value != mine for value in filters.get(name, ())):
-            raise Forbidden(f"This token sees only its own {name}.")
-    keys: dict[str, list[Any]] = {}
-    organization = 0
-    if principal.organization_id is not None:
-        organization = scoped_key(connection, "organization", principal.organization_id)
-        keys["organization_key"] = [organization]
-    if principal.user_id is not None:
-        keys["user_key"] = [scoped_key(connection, "user", principal.user_id, organization)]
-    return keys
-
-
-def answer(connection: Connection, principal: Principal, question: Question) -> dict[str, Any]:
+def answer(inquiry: Inquiry, question: Question) -> dict[str, Any]:
     """The answer of `GET /v1/usage` (shape: "Queries" of the API's description).
 
     Raises:
-        Forbidden: as `visible`.
+        Forbidden: as `Inquiry.filters`.
         QuestionTooLarge: too many rows, or the time limit.
     """
     metrics = {name: _metric(name, question.currency) for name in question.metrics}
     measures = tuple(dict.fromkeys(part for metric in metrics.values() for part in metric.measures))
-    filters = filter_keys(connection, question.filters) | visible(connection, principal, question.filters)
     spec = Spec(
         measures=measures,
         keys=tuple(column_of(name) for name in question.group_by),
         span=question.span,
         cuts=[window.lower for window in question.windows],
-        filters=filters,
+        filters=inquiry.filters(question.filters),
     )
-    figures = engine.run(connection, spec)
+    figures = engine.run(inquiry.connection, spec)
     keyed = [column_of(name) for name in question.group_by if is_keyed(name)]
-    known = known_values(connection, (row[column] for row in figures for column in keyed))
+    known = known_values(inquiry.connection, (row[column] for row in figures for column in keyed))
     rows = [
         _Row(
             row["piece"],

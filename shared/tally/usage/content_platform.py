@@ -6,13 +6,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
-
-from tally.principal import Principal
 from tally.usage import engine
-from tally.usage.answer import visible, whole
 from tally.usage.engine import Spec
-from tally.usage.keys import filter_keys
+from tally.usage.figures import whole
+from tally.usage.inquiry import Inquiry
 from tally.usage.windows import first_day, start_of_day
 
 _MEASURES = (
@@ -47,19 +44,13 @@ def totals(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def summary(
-    connection: Connection,
-    principal: Principal,
-    where: ZoneInfo,
-    filters: Mapping[str, Sequence[str]],
-    now: datetime,
-) -> dict[str, Any]:
+def summary(inquiry: Inquiry, where: ZoneInfo, filters: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """`{today, this_month, all_time}`, each such totals; today and this month are those of zone `where`.
 
     Raises:
-        Forbidden: as `tally.usage.answer.visible`.
+        Forbidden: as `Inquiry.filters`.
     """
-    today = now.astimezone(where).date()
+    today = inquiry.now.astimezone(where).date()
     month = first_day(today, "month")
     cuts = [
         start_of_day(month, where),
@@ -69,12 +60,7 @@ def summary(
     ]
     # On the first and the last day of a month two cuts are the same time; pieces are counted by distinct cuts.
     distinct = sorted(set(cuts))
-    spec = Spec(
-        _MEASURES,
-        cuts=distinct,
-        filters=filter_keys(connection, filters) | visible(connection, principal, filters),
-    )
-    rows = engine.run(connection, spec)
+    rows = engine.run(inquiry.connection, Spec(_MEASURES, cuts=distinct, filters=inquiry.filters(filters)))
 
     def between(lower: datetime, upper: datetime) -> list[Mapping[str, Any]]:
         first, last = distinct.index(lower) + 1, distinct.index(upper)

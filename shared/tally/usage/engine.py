@@ -44,6 +44,7 @@ from tally.usage.question import LABEL
 STATUS_CLASS = "status_class"
 MAX_ROWS = 200_000
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+_TIMES = {"first_time": func.min, "last_time": func.max}
 _MEASURES = {measure.name: measure for measure in MEASURES}
 _ZERO: ColumnElement[Any] = literal_column("0")
 _HUNDRED: ColumnElement[Any] = literal_column("100", Integer())
@@ -55,12 +56,14 @@ class Spec:
     """What to sum up.
 
     Attributes:
-        measures: names of `cubes.MEASURES`, `unique_users`, `p50` … `p99`, or `cost:XXX` and `unconverted:XXX`, the
-            cost in a currency and the requests whose cost has no amount in it.
+        measures: names of `cubes.MEASURES`, `unique_users`, `p50` … `p99`, `first_time` and `last_time`, or `cost:XXX`
+            and `unconverted:XXX`, the cost in a currency and the requests whose cost has no amount in it.
         keys: columns to group by: dimension keys, `status`, or `label:NAME`.
         span: the range; None is unbounded.
         cuts: ascending UTC times; rows are apart by the number of cuts at or before the event (`piece`).
         filters: per column the keys (or label values) that count; None among them is "no value".
+        order_by: a measure, with `-` before it for the largest first; equal rows come by piece and keys.
+        limit: how many rows at most, in that order.
     """
 
     measures: tuple[str, ...]
@@ -68,6 +71,8 @@ class Spec:
     span: Span = EVER
     cuts: Sequence[datetime] = ()
     filters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    order_by: str | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ def plan(spec: Spec) -> Plan:
     needed = {"status" if key == STATUS_CLASS else key for key in (*spec.keys, *spec.filters)}
     needed |= {"user_key"} if "unique_users" in spec.measures else set()
     pieces = segments(spec.span, spec.cuts)
-    if any(measure in PERCENTILES for measure in spec.measures):
+    if any(measure in PERCENTILES or measure in _TIMES for measure in spec.measures):
         return Plan({}, Coverage({}, [spec.span]))
     cubes: dict[Grain, Cube] = {}
     for grain in ("day", "hour"):
@@ -109,7 +114,11 @@ def compose(spec: Spec) -> Select[Any]:
     rows = union_all(*parts).subquery("rows")
     groups = [rows.c.piece, *(rows.c[key] for key in spec.keys)]
     figures = [_figure(name, rows.c).label(name) for name in spec.measures]
-    question = select(*groups, *figures).group_by(*groups).limit(MAX_ROWS + 1)
+    question = select(*groups, *figures).group_by(*groups).limit(spec.limit or MAX_ROWS + 1)
+    if spec.order_by is not None:
+        measure = next(figure for figure in figures if figure.name == spec.order_by.removeprefix("-"))
+        rank = measure.element.desc() if spec.order_by.startswith("-") else measure.element
+        question = question.order_by(rank.nulls_last(), *groups)
     if "currency_key" in rows.c:
         question = question.select_from(rows.outerjoin(_CURRENCY, _CURRENCY.c.key == rows.c.currency_key))
     return question
@@ -137,6 +146,8 @@ def _columns(spec: Spec) -> list[str]:
             names["user_key"] = None
         elif measure in PERCENTILES:
             names["timed_ms"] = None
+        elif measure in _TIMES:
+            names["time"] = None
         elif ":" in measure:
             names |= dict.fromkeys(_amount_columns(measure[-3:]))
         else:
@@ -183,6 +194,8 @@ def _key_of_event(key: str) -> ColumnElement[Any]:
 def _value_of_event(name: str) -> ColumnElement[Any]:
     if name == "timed_ms":
         return usage_events.c.response_time_ms
+    if name == "time":
+        return usage_events.c.time
     if name.endswith("_key"):
         return key_of_event(name)
     return _MEASURES[name].of_event
@@ -229,6 +242,8 @@ def _figure(name: str, of: Any) -> ColumnElement[Any]:
     if name in PERCENTILES:
         share = literal(PERCENTILES[name], literal_execute=True)
         return func.percentile_disc(share).within_group(of.timed_ms)
+    if name in _TIMES:
+        return _TIMES[name](of.time)
     kind, _, currency = name.partition(":")
     if not currency:
         return _MEASURES[name].aggregate(of[name])

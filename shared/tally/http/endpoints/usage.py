@@ -1,41 +1,19 @@
-"""The query parameters of the endpoints, as FastAPI checks and documents them. An unknown one is refused."""
+"""Tally's own questions: any figures by any dimensions."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request
 
-from tally.usage import content_platform
-from tally.usage.question import DIMENSIONS, MAX_LIMIT, METRICS
+from tally.http.api import JsonAnswer
+from tally.http.asking import Asker
+from tally.usage.answer import answer
+from tally.usage.question import DIMENSIONS, MAX_LIMIT, METRICS, parse_question
 from tally.usage.windows import WINDOWS
 
-_Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+router = APIRouter(tags=["usage"])
 
 
-class ContentPlatformParameters(BaseModel):
-    """Filters and time zone of system A's endpoints."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    timezone: str = Field("UTC", description="IANA time zone that decides which day it is.", examples=["Europe/Moscow"])
-    agent_id: _Text | None = None
-    ai_provider: _Text | None = None
-    ai_model: _Text | None = None
-
-    def filters(self) -> dict[str, tuple[str, ...]]:
-        """The filters given, by the dimension that they are on."""
-        given = self.model_dump(include={*content_platform.FILTERS}, exclude_none=True)
-        return {content_platform.FILTERS[name]: (value,) for name, value in given.items()}
-
-
-class GatewayStatsParameters(BaseModel):
-    """How far back system D's statistics go."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    hours: int = Field(24, ge=1, le=24 * 400, description="Clock hours, the running one included.")
-
-
-def usage_parameters() -> dict[str, Any]:
+def _described() -> dict[str, Any]:
     """OpenAPI's description of the parameters of `GET /v1/usage`, which `parse_question` reads."""
     described = {
         "metrics": f"Comma-separated or repeated. Any of {', '.join(METRICS)}.",
@@ -68,3 +46,10 @@ def usage_parameters() -> dict[str, Any]:
             for name, text in described.items()
         ]
     }
+
+
+@router.get("/v1/usage", openapi_extra=_described())
+async def usage(ask: Asker, request: Request) -> JsonAnswer:
+    """Any figures of any events, by any dimension, in windows of any time zone."""
+    given = request.query_params.multi_items()
+    return JsonAnswer(await ask(lambda inquiry: answer(inquiry, parse_question(given, inquiry.now))))

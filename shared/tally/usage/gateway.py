@@ -1,50 +1,31 @@
 """System D, the API gateway: calls of the last hours, by hour, by token and by route."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from datetime import UTC, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
-from tally.principal import Principal
 from tally.usage import engine
-from tally.usage.answer import average, percentage, visible, whole
 from tally.usage.coverage import Span
 from tally.usage.engine import Spec
+from tally.usage.figures import average_time, success_rate, whole
+from tally.usage.inquiry import Inquiry
 from tally.usage.keys import known_values
 from tally.usage.windows import windows
 
 TOP = 10
-_TENTH = Decimal("0.1")
 _CALLS = ("requests", "errors", "response_time_ms", "timed_requests")
 
 
-def one_decimal(value: Decimal | None) -> Decimal:
-    """Rounded half up to one decimal; 0 of nothing."""
-    return Decimal(0) if value is None else value.quantize(_TENTH, ROUND_HALF_UP)
-
-
-def average_time(row: Mapping[str, Any]) -> Decimal:
-    """The mean response time in milliseconds, one decimal."""
-    return one_decimal(average(row))
-
-
-def success_rate(row: Mapping[str, Any]) -> Decimal:
-    """The share of calls without an error in percent, one decimal."""
-    calls = whole(row, "requests")
-    return one_decimal(percentage(calls - whole(row, "errors"), calls))
-
-
-def stats(connection: Connection, principal: Principal, hours: int, now: datetime) -> dict[str, Any]:
+def stats(inquiry: Inquiry, hours: int) -> dict[str, Any]:
     """`GET /api/usage/stats`: the running clock hour (UTC) and the `hours` - 1 before it.
 
     Raises:
-        Forbidden: as `tally.usage.answer.visible`.
+        Forbidden: as `Inquiry.filters`.
     """
-    upper = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    connection = inquiry.connection
+    upper = inquiry.now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     lower = upper - timedelta(hours=hours)
-    own = visible(connection, principal, {})
+    own = inquiry.filters()
     span = Span(lower, upper)
     clock_hours = list(windows(lower, upper, "hour", UTC))
     by_hour = {

@@ -1,0 +1,17 @@
+"""The endpoints that answer questions about usage: a module for the general ones and one for each of the four systems.
+
+Each describes and checks its parameters, turns them into a question, and shows the answer. What is asked and how it
+is counted is in `tally.usage`.
+"""
+
+from fastapi import FastAPI
+
+from tally.http.endpoints import content_platform, gateway, usage
+
+ROUTERS = (usage.router, content_platform.router, gateway.router)
+
+
+def include(app: FastAPI) -> None:
+    """Adds every endpoint to `app`."""
+    for router in ROUTERS:
+        app.include_router(router)
