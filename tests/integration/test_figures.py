@@ -13,100 +13,43 @@ from hypothesis import strategies as st
 
 from tally import jsontext, tokens
 from tally.database import Store
-from tally.principal import Principal
 from tally.rollup import fold_step
 from tally.usage import content_platform, gateway
 from tally.usage.answer import answer
 from tally.usage.inquiry import Inquiry
 from tally.usage.question import parse_question
-from tests.support.events import LABELS, TOKENS, random_events
+from tests.support.events import LABELS, random_events
 from tests.support.functions import ADMIN, Function, Functions, read_json
+from tests.support.half_folded import EVERYBODY, MOMENTS, NOW, ZONES, HalfFolded, half_folded
 from tests.support.oracle import DIMENSIONS, METRICS, Oracle, Question, sort_key
 from tests.support.postgres import Server, settings_of
-from tests.support.store import batches, record
-
-NOW = datetime(2026, 4, 6, 12, 34, 56, 789_012, UTC)
-EVERYBODY = Principal("t", "reader", frozenset({"read", "read:all"}))
-ZONES = (
-    "UTC",
-    "Asia/Tokyo",
-    "America/New_York",
-    "Asia/Kolkata",  # +05:30
-    "Asia/Kathmandu",  # +05:45
-    "Australia/Lord_Howe",  # the clocks change by half an hour
-    "Pacific/Chatham",  # +12:45 and +13:45
-    "America/St_Johns",
-    "America/Santiago",  # the clocks change at midnight, so that a day begins at 01:00
-    "America/Havana",  # midnight comes twice
-    "Europe/Moscow",
-    "Pacific/Kiritimati",  # +14
-    "Pacific/Pago_Pago",  # -11
-)
-# Where days and months begin and clocks change, in the zones above.
-MOMENTS = [
-    datetime.fromisoformat(text)
-    for text in (
-        "2025-09-07T04:00Z", "2025-10-04T15:30Z", "2025-10-26T01:00Z", "2025-11-02T05:00Z", "2025-11-02T06:00Z",
-        "2025-12-31T15:00Z", "2025-12-31T17:30Z", "2026-01-01T00:00Z", "2026-01-31T18:15Z", "2026-01-31T18:30Z",
-        "2026-02-28T10:00Z", "2026-03-01T05:00Z", "2026-03-08T07:00Z", "2026-03-29T01:00Z", "2026-03-31T17:30Z",
-        "2026-04-01T00:00Z", "2026-04-04T14:30Z", "2026-04-04T15:00Z", "2026-04-05T03:00Z", "2026-04-05T04:00Z",
-        "2026-04-06T00:00Z", "2026-04-06T12:00Z",
-    )
-]  # fmt: skip
-NAMES = {TOKENS[0]: ("gateway of acme", "red"), TOKENS[1]: ("batch", "blue")}
-
-
-def made_up_times(rng: random.Random) -> list[datetime]:
-    """Times on and beside the moments, and some anywhere."""
-    steps = [timedelta(0), timedelta(microseconds=-1), timedelta(microseconds=1), timedelta(minutes=-30)]
-    times = [moment + step for moment in MOMENTS for step in steps]
-    times += [moment + timedelta(seconds=rng.uniform(-40_000, 40_000)) for moment in MOMENTS for _ in range(10)]
-    times += [NOW - timedelta(seconds=rng.uniform(0, 210 * 86400)) for _ in range(150)]
-    times = [time for time in times if time <= NOW]
-    rng.shuffle(times)
-    return times
+from tests.support.store import record
 
 
 @pytest.fixture(scope="module")
-def oracle() -> Oracle:
+def half(postgres: Server) -> Iterator[HalfFolded]:
+    """The events of this module."""
+    with half_folded(postgres) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def oracle(half: HalfFolded) -> Oracle:
     """Knows what the store of this module holds."""
-    return Oracle(NAMES)
+    return half.oracle
 
 
 @pytest.fixture(scope="module")
-def database(postgres: Server) -> Iterator[str]:
-    """The URL of this module's database."""
-    url = postgres.create()
-    yield url
-    postgres.drop(url)
+def store(half: HalfFolded) -> Store:
+    """Holds it."""
+    return half.store
 
 
 @pytest.fixture(scope="module")
-def store(database: str, oracle: Oracle) -> Iterator[Store]:
-    """About 500 events, the half of them folded, in steps; the other half shares hours and days with them."""
-    rng = random.Random(20260406)
-    events = list(random_events(rng, made_up_times(rng)))
-    store = Store(settings_of(database), "tests")
-    tokens.register_reported(store, [(token, *name) for token, name in NAMES.items()])
-    half = len(events) // 2
-    for part in batches(events[:half], 40):
-        record(store, part, NOW)
-        while rng.random() < 0.5:
-            fold_step(store, events=25)
-    while fold_step(store):
-        pass
-    record(store, events[half:], NOW)
-    for event in events:
-        oracle.add(event, NOW)
-    yield store
-    store.dispose()
-
-
-@pytest.fixture(scope="module")
-def query(database: str, store: Store, module_functions: Functions) -> Iterator[Function]:
+def query(half: HalfFolded, module_functions: Functions) -> Iterator[Function]:
     """The function on the same events."""
-    tokens.register_admin(store, ADMIN)
-    yield module_functions.start("query", database)
+    tokens.register_admin(half.store, ADMIN)
+    yield module_functions.start("query", half.url)
     module_functions.stop_all()
 
 

@@ -44,7 +44,7 @@ from tally.usage.question import LABEL
 STATUS_CLASS = "status_class"
 MAX_ROWS = 200_000
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-_TIMES = {"first_time": func.min, "last_time": func.max}
+_TIMES = ("first_time", "last_time")
 _MEASURES = {measure.name: measure for measure in MEASURES}
 _ZERO: ColumnElement[Any] = literal_column("0")
 _HUNDRED: ColumnElement[Any] = literal_column("100", Integer())
@@ -243,7 +243,8 @@ def _figure(name: str, of: Any) -> ColumnElement[Any]:
         share = literal(PERCENTILES[name], literal_execute=True)
         return func.percentile_disc(share).within_group(of.timed_ms)
     if name in _TIMES:
-        return _TIMES[name](of.time)
+        first: ColumnElement[Any] = func.min(of.time)
+        return first if name == "first_time" else func.max(of.time)
     kind, _, currency = name.partition(":")
     if not currency:
         return _MEASURES[name].aggregate(of[name])
