@@ -1,9 +1,10 @@
-"""The tables that figures come from: raw events, and cubes of sums by hour or UTC day.
+"""The tables that figures come from: raw events, and cubes of sums by hour, UTC day or UTC month.
 
 A cube holds for each bucket and combination of keys the sums of all folded events. Which cubes there are is data:
 folding and questions are both composed from it. Key 0 stands for "no value".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Double,
     Integer,
     MetaData,
     Numeric,
@@ -22,27 +24,26 @@ from sqlalchemy import (
     Table,
     and_,
     case,
+    cast,
     func,
-    literal,
     literal_column,
     or_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import TypeEngine
 
 from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER
+
+Grain = Literal["hour", "day", "month"]
 
 metadata = MetaData()
 
 KEY_COLUMNS = (*(f"{kind}_key" for kind in KIND_OF_FIELD.values()), f"{CURRENCY}_key")
-COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-)
+TOKEN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens")
 COSTS = ("cost", "cost_usd", "cost_rub")
+TIMES = ("first_time", "last_time", "last_received", "last_error_time")
+HISTOGRAM = "histogram"
+IS_AI = "is_ai"
 
 usage_events = Table(
     "usage_events",
@@ -56,7 +57,9 @@ usage_events = Table(
     *(Column(name, Integer) for name in KEY_COLUMNS),
     Column("status", SmallInteger),
     Column("tokens_estimated", Boolean),
-    *(Column(name, BigInteger) for name in COUNTS),
+    *(Column(name, BigInteger) for name in TOKEN_COUNTS),
+    Column("cache_write_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
     Column("response_time_ms", Numeric),
     *(Column(name, Numeric) for name in COSTS),
     Column("error_message", String),
@@ -70,26 +73,79 @@ dimensions = Table(
     Column("scope", Integer),
     Column("value", String),
 )
-fold_state = Table("fold_state", metadata, Column("watermark", BigInteger))
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String),
+    Column("name", String),
+    Column("team_id", String),
+    Column("token_hash", String),
+)
+fold_state = Table("fold_state", metadata, Column("watermark", BigInteger), Column("txid_offset", BigInteger))
 
-IS_ERROR: ColumnElement[bool] = or_(
-    usage_events.c.status >= literal_column("400"),
-    and_(
-        usage_events.c.status.is_(None),
-        or_(usage_events.c.error_message.is_not(None), usage_events.c.error_type_key.is_not(None)),
-    ),
-)
-IS_AI: ColumnElement[bool] = or_(
-    usage_events.c.model_key.is_not(None),
-    usage_events.c.operation_key.is_not(None),
-    usage_events.c.total_tokens.is_not(None),
-)
-IS_UNPRICED: ColumnElement[bool] = and_(
-    or_(usage_events.c.model_key.is_not(None), usage_events.c.total_tokens.is_not(None)),
-    usage_events.c.currency_key.is_(None),
-)
+_events = usage_events.c
 _ONE: ColumnElement[Any] = literal_column("1")
 _ZERO: ColumnElement[Any] = literal_column("0")
+_IS_ERROR = or_(
+    _events.status >= literal_column("400"),
+    and_(_events.status.is_(None), or_(_events.error_message.is_not(None), _events.error_type_key.is_not(None))),
+)
+_IS_AI = or_(
+    _events.model_key.is_not(None),
+    _events.operation_key.is_not(None),
+    _events.total_tokens.is_not(None),
+)
+_IS_UNPRICED = and_(
+    or_(_events.model_key.is_not(None), _events.total_tokens.is_not(None)),
+    _events.currency_key.is_(None),
+)
+
+# Histograms of response times: bin n > 0 holds those in (γ^(n-4097), γ^(n-4096)] ms, bin 0 those of 0 ms. With
+# γ = (1+α)/(1-α), the middle 2γ^n/(γ+1) of a bin differs from every value in it by a share of at most α (Masson, Rim,
+# Lee: DDSketch, VLDB 2019). An element of the array is the bin in the upper 16 bits and its count in the lower 48.
+HISTOGRAM_ERROR = 0.019
+_GAMMA = (1 + HISTOGRAM_ERROR) / (1 - HISTOGRAM_ERROR)
+_BINS_AN_E_FOLD = 1 / math.log(_GAMMA)
+_FIRST_BIN = 4096
+_BITS: ColumnElement[Any] = literal_column("48")
+
+
+def bin_of(element: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The bin of an element of a histogram."""
+    return element.op(">>")(_BITS)
+
+
+def count_of(element: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The count of an element of a histogram."""
+    return element.op("&")(literal_column(str(2**48 - 1), BigInteger()))
+
+
+def milliseconds_of(number: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The middle of a bin."""
+    exponent: ColumnElement[Any] = cast(number - literal_column(str(_FIRST_BIN)), Double())
+    middle = func.power(_float(_GAMMA), exponent) * _float(2 / (_GAMMA + 1))
+    return case((number == _ZERO, _ZERO), else_=cast(middle, Numeric()))
+
+
+def _float(value: float) -> ColumnElement[Any]:
+    return literal_column(f"{value!r}::float8", Double())
+
+
+def _element_of_event() -> ColumnElement[Any]:
+    """The element that one event adds to a histogram; NULL for an event without a response time."""
+    logarithm = func.ln(cast(_events.response_time_ms, Double())) * _float(_BINS_AN_E_FOLD)
+    number = cast(func.ceil(logarithm), BigInteger()) + literal_column(str(_FIRST_BIN))
+    element = number.op("<<")(_BITS).op("|")(_ONE)
+    return case((_events.response_time_ms == _ZERO, _ONE), (_events.response_time_ms > _ZERO, element))
+
+
+def _short(elements: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Elements of one bin made one, where there are many: the call takes longer than it saves where there are few."""
+    return case((func.cardinality(elements) <= literal_column("32"), elements), else_=func.histogram_compact(elements))
+
+
+_NUMERIC = Numeric()
+Combine = Literal["sum", "min", "max", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,76 +154,135 @@ class Measure:
 
     name: str
     of_event: ColumnElement[Any]
-    combine: Literal["sum", "min", "max"] = "sum"
+    combine: Combine = "sum"
+    type: TypeEngine[Any] = _NUMERIC
 
     def aggregate(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """The figure of many rows, from this measure's column of each."""
+        if self.combine == "histogram":
+            return _short(func.array_concat(column))
         return getattr(func, self.combine)(column)  # type: ignore[no-any-return]
+
+    def aggregate_events(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The figure of many events, from what `of_event` gives for each."""
+        if self.combine == "histogram":
+            return _short(func.array_agg(column).filter(column.is_not(None)))
+        return self.aggregate(column)
+
+    def add(self, there: ColumnElement[Any], added: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The figure of a bucket that is there and of one to be added. Costs not given in a currency stay NULL."""
+        if self.combine == "histogram":
+            return _short(func.array_cat(there, added))
+        if self.combine == "sum":
+            # NULL is a cost that was not given in a currency, which the key of currencies tells apart.
+            return there + added
+        return func.least(there, added) if self.combine == "min" else func.greatest(there, added)
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[Any]:
     return case((condition, _ONE), else_=_ZERO)
 
 
-_events = usage_events.c
-MEASURES: Sequence[Measure] = (
-    Measure("requests", _ONE),
-    Measure("errors", _count(IS_ERROR)),
-    Measure("ai_requests", _count(IS_AI)),
-    Measure("unpriced_requests", _count(IS_UNPRICED)),
-    *(Measure(name, func.coalesce(_events[name], _ZERO)) for name in COUNTS),
+_CALLS: Sequence[Measure] = (
+    Measure("requests", _ONE, type=BigInteger()),
+    Measure("errors", _count(_IS_ERROR), type=BigInteger()),
+    Measure("timed_requests", _count(_events.response_time_ms.is_not(None)), type=BigInteger()),
+    Measure("response_time_ms", func.coalesce(_events.response_time_ms, _ZERO)),
+)
+_USUAL: Sequence[Measure] = (
+    *_CALLS,
+    Measure("unpriced_requests", _count(_IS_UNPRICED), type=BigInteger()),
+    *(Measure(name, func.coalesce(_events[name], _ZERO)) for name in TOKEN_COUNTS),
     Measure(
         "estimated_tokens",
         case((_events.tokens_estimated, func.coalesce(_events.total_tokens, _ZERO)), else_=_ZERO),
     ),
-    Measure("timed_requests", _count(_events.response_time_ms.is_not(None))),
-    Measure("response_time_ms", func.coalesce(_events.response_time_ms, _ZERO)),
     Measure("min_response_time_ms", _events.response_time_ms, "min"),
     Measure("max_response_time_ms", _events.response_time_ms, "max"),
     *(Measure(name, _events[name]) for name in COSTS),
 )
+_TIMES: Sequence[Measure] = (
+    Measure("first_time", _events.time, "min", DateTime(timezone=True)),
+    Measure("last_time", _events.time, "max", DateTime(timezone=True)),
+)
+_RECEIVED: Sequence[Measure] = (Measure("last_received", _events.received_at, "max", DateTime(timezone=True)),)
+_ERRORS: Sequence[Measure] = (
+    Measure("last_error_time", case((_IS_ERROR, _events.time)), "max", DateTime(timezone=True)),
+)
+_HISTOGRAM: Sequence[Measure] = (Measure(HISTOGRAM, _element_of_event(), "histogram", ARRAY(BigInteger)),)
+MEASURES: Sequence[Measure] = (*_USUAL, *_TIMES, *_RECEIVED, *_ERRORS, *_HISTOGRAM)
 
 
 @dataclass(frozen=True, slots=True)
 class Cube:
-    """A table of sums. `keys` are the columns that it keeps apart besides the bucket, the currencies included."""
+    """A table of sums. `keys` are the columns that it keeps apart besides the bucket, the currencies included.
+
+    `finer` is the cube of the same keys whose buckets it sums up; None is the finest, summed up from events.
+    """
 
     table: Table
-    grain: Literal["hour", "day"]
+    grain: Grain
     keys: tuple[str, ...]
+    measures: Sequence[Measure]
+    finer: "Cube | None" = None
 
 
-def _cube(name: str, grain: Literal["hour", "day"], *keys: str) -> Cube:
-    keys = (*keys, "currency_key")
-    table = Table(
-        name,
-        metadata,
-        Column("bucket", DateTime(timezone=True), primary_key=True),
-        *(Column(key, Integer, primary_key=True) for key in keys),
-        *(Column(measure.name, Numeric) for measure in MEASURES),
-    )
-    return Cube(table, grain, keys)
+def _cubes(
+    name: str, grains: Sequence[Grain], *keys: str, measures: Sequence[Measure] = _USUAL, currencies: bool = True
+) -> Sequence[Cube]:
+    """The cubes of some keys, fine first."""
+    keys = (*keys, "currency_key") if currencies else keys
+    made: list[Cube] = []
+    for grain in grains:
+        table = Table(
+            f"cube_{name}_{grain}",
+            metadata,
+            Column("bucket", DateTime(timezone=True), primary_key=True),
+            *(Column(key, Integer, primary_key=True) for key in keys),
+            *(Column(measure.name, measure.type) for measure in measures),
+        )
+        made.append(Cube(table, grain, keys, measures, made[-1] if made else None))
+    return made
 
 
-# Those that questions of the four systems need; others are answered from raw events.
+# Those that questions of the four systems need; others are answered from raw events. The narrow come first: a question
+# takes the first that knows its keys.
 CUBES: Sequence[Cube] = (
-    _cube("cube_token_hour", "hour", "organization_key", "token_key"),
-    _cube("cube_model_hour", "hour", "organization_key", "agent_key", "provider_key", "model_key", "operation_key"),
-    _cube("cube_route_hour", "hour", "organization_key", "route_key", "method_key", "status"),
-    _cube("cube_user_day", "day", "organization_key", "user_key"),
-    _cube("cube_user_hour", "hour", "organization_key", "user_key"),
-    _cube(
-        "cube_user_model_day", "day",
-        "organization_key", "user_key", "agent_key", "provider_key", "model_key", "operation_key",
+    *_cubes(
+        "source", ("hour", "day"), "organization_key", "source_key",
+        measures=(*_USUAL, *_TIMES, *_RECEIVED, *_HISTOGRAM),
+    ),
+    *_cubes("status", ("hour", "day"), "organization_key", "status", "error_type_key"),
+    *_cubes(
+        "route", ("hour", "day"), "organization_key", "route_key", "method_key",
+        measures=(*_USUAL, *_TIMES, *_HISTOGRAM),
+    ),
+    *_cubes("token", ("hour", "day"), "organization_key", "team_key", "token_key", measures=(*_USUAL, *_TIMES)),
+    *_cubes(
+        "model", ("hour", "day"),
+        "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
+        measures=(*_USUAL, *_HISTOGRAM),
+    ),
+    *_cubes(
+        "route_status", ("day",), "organization_key", "route_key", "method_key", "status", "error_type_key",
+        measures=(*_CALLS, *_ERRORS), currencies=False,
+    ),
+    *_cubes("user", ("hour", "day", "month"), "organization_key", "user_key"),
+    *_cubes(
+        "token_route", ("day",), "organization_key", "token_key", "route_key", measures=_CALLS, currencies=False,
+    ),
+    *_cubes(
+        "user_model", ("day", "month"),
+        "organization_key", "user_key", "agent_key", "provider_key", "model_key", "operation_key", IS_AI,
     ),
 )  # fmt: skip
 
 
 def key_of_event(key: str) -> ColumnElement[Any]:
     """A cube's key as it comes from an event."""
-    return func.coalesce(_events[key], _ZERO)
+    return _count(_IS_AI) if key == IS_AI else func.coalesce(_events[key], _ZERO)
 
 
-def bucket_of_event(grain: Literal["hour", "day"]) -> ColumnElement[Any]:
-    """The bucket that an event falls into (UTC)."""
-    return func.date_trunc(literal(grain, literal_execute=True), _events.time, literal("UTC", literal_execute=True))
+def bucket_of(grain: Grain, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The bucket that an instant falls into (UTC)."""
+    return func.date_trunc(literal_column(f"'{grain}'"), instant, literal_column("'UTC'"))

@@ -6,7 +6,8 @@ leaves this module as a `TallyError`.
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 from importlib.resources import files
@@ -15,8 +16,11 @@ from typing import Any, NoReturn
 import pg8000.dbapi
 from pg8000.native import PreparedStatement
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError, DisconnectionError, PendingRollbackError, ResourceClosedError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.elements import ClauseElement, TextClause
 
 from tally.errors import (
     ConfigurationError,
@@ -29,6 +33,8 @@ from tally.errors import (
 from tally.settings import Settings
 
 _CONNECT_SECONDS = 5
+_MOST_PREPARED = 200
+_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 # Detail, context and query of a server's error: they quote rows, which hold personal data, and errors are logged.
 _QUOTES_ROWS = ("D", "W", "q")
 _QUERY_CANCELED = "57014"
@@ -152,11 +158,7 @@ class Store:
         with _in_our_words():
             pooled = self.engine.raw_connection()
             try:
-                prepared = pooled.info.get(name)
-                if prepared is None:
-                    prepared = PreparedStatement(pooled.driver_connection, statements(module)[name])
-                    pooled.info[name] = prepared
-                return prepared.run(**parameters) or []
+                return _prepared(pooled, statements(module)[name]).run(**parameters) or []
             except pg8000.dbapi.Error as error:
                 if not _sqlstate(error):
                     pooled.invalidate(error)
@@ -176,6 +178,39 @@ class Store:
     def dispose(self) -> None:
         """Closes the idle connections; the next use opens new ones."""
         self.engine.dispose()
+
+
+def compiled(statement: ClauseElement) -> str:
+    """A composed statement as text with parameters by name, for `run_prepared`."""
+    return str(statement.compile(dialect=_DIALECT))
+
+
+def run_prepared(connection: Connection, sql: str, parameters: Mapping[str, object]) -> list[list[Any]]:
+    """Rows of a statement that is prepared once a connection, so that it is parsed and planned once.
+
+    Raises:
+        StoreUnavailable, SchemaMismatch, DataRefused, QuestionTooLarge: as `Store.connect`.
+    """
+    with _in_our_words():
+        return _prepared(connection.connection, sql).run(**parameters) or []
+
+
+def array_text(values: Iterable[object]) -> str:
+    """An array as PostgreSQL reads it, for a parameter that the statement casts to its type."""
+    quoted = (str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
+
+
+def _prepared(pooled: PoolProxiedConnection, sql: str) -> PreparedStatement:
+    """The statement as prepared on a connection; the one not used for longest makes room for a new one."""
+    known: OrderedDict[str, PreparedStatement] = pooled.info.setdefault("prepared", OrderedDict())
+    prepared = known.get(sql)
+    if prepared is None:
+        if len(known) >= _MOST_PREPARED:
+            known.popitem(last=False)[1].close()
+        prepared = known[sql] = PreparedStatement(pooled.driver_connection, sql)
+    known.move_to_end(sql)
+    return prepared
 
 
 class Work:
@@ -291,7 +326,7 @@ def _in_our_words() -> Iterator[None]:
         _raise_ours(error.orig or error)
     except pg8000.dbapi.Error as error:
         _raise_ours(error)
-    except (SQLAlchemyError, OSError) as error:
+    except (PoolTimeout, DisconnectionError, PendingRollbackError, ResourceClosedError, OSError) as error:
         raise StoreUnavailable(f"The database cannot be reached: {error}") from error
 
 

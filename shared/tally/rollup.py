@@ -5,14 +5,16 @@ from the watermark up to the oldest transaction that may still write. Cubes and 
 so that a question, which reads both in one statement, counts each event once at any moment.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from sqlalchemy import bindparam, func, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import CTE, Select, bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
 
 from tally import partitions
-from tally.cubes import CUBES, MEASURES, Cube, bucket_of_event, key_of_event, usage_events
+from tally.cubes import CUBES, MEASURES, Cube, bucket_of, key_of_event, usage_events
 from tally.database import Store, statement
 from tally.schema import SchemaGuard
 from tally.settings import Settings
@@ -66,10 +68,8 @@ def fold_step(store: Store, events: int = EVENTS_A_STEP) -> int:
             statement("rollup", "step_end"), {"low": low, "high": high, "events": events}
         ).scalar_one_or_none()
         bounds = {"low": low, "high": high if end is None else end}
-        folded: int = connection.execute(statement("rollup", "count_events"), bounds).scalar_one()
+        folded: int = connection.execute(_fold(), bounds).scalar_one()
         if folded:
-            for cube in CUBES:
-                connection.execute(_fold_into(cube), bounds)
             connection.execute(statement("rollup", "touch_tokens"), bounds)
         if bounds["high"] > low:
             connection.execute(statement("rollup", "advance"), {"high": bounds["high"]})
@@ -77,25 +77,53 @@ def fold_step(store: Store, events: int = EVENTS_A_STEP) -> int:
 
 
 @cache
-def _fold_into(cube: Cube) -> Insert:
-    keys = [bucket_of_event(cube.grain), *(key_of_event(key) for key in cube.keys)]
-    sums = [measure.aggregate(measure.of_event) for measure in MEASURES]
-    rows = (
-        select(*keys, *sums)
+def _fold() -> Select[Any]:
+    """Adds the events from `low` up to `high` to every cube, and returns how many they are.
+
+    One statement: the columns of an event that count are computed once and kept for all cubes, and a cube of coarser
+    buckets is summed up from what is added to the finer one.
+    """
+    events = (
+        select(
+            *(key_of_event(key).label(key) for key in _keys()),
+            bucket_of("hour", usage_events.c.time).label("bucket"),
+            *(measure.of_event.label(measure.name) for measure in MEASURES),
+        )
         .where(usage_events.c.txid >= bindparam("low"), usage_events.c.txid < bindparam("high"))
-        .group_by(*keys)
+        .cte("events")
+        .prefix_with("MATERIALIZED")
     )
-    names = ["bucket", *cube.keys, *(measure.name for measure in MEASURES)]
-    fold = insert(cube.table).from_select(names, rows)
-    return fold.on_conflict_do_update(
+    added: dict[str, CTE] = {}
+    count = select(func.count()).select_from(events)
+    for cube in CUBES:
+        rows = _added_rows(cube, events, added.get(cube.finer.table.name) if cube.finer else None)
+        added[cube.table.name] = rows
+        count = count.add_cte(_adding(cube, rows))
+    return count
+
+
+def _keys() -> Sequence[str]:
+    return tuple(dict.fromkeys(key for cube in CUBES for key in cube.keys))
+
+
+def _added_rows(cube: Cube, events: CTE, finer: CTE | None) -> CTE:
+    """What the events add to a cube, a row for each bucket and its keys."""
+    rows = events if finer is None else finer
+    bucket = rows.c.bucket if cube.grain == "hour" else bucket_of(cube.grain, rows.c.bucket)
+    keys = [bucket, *(rows.c[key] for key in cube.keys)]
+    sums = [
+        (measure.aggregate_events if finer is None else measure.aggregate)(rows.c[measure.name]).label(measure.name)
+        for measure in cube.measures
+    ]
+    return select(bucket.label("bucket"), *keys[1:], *sums).group_by(*keys).cte(f"{cube.table.name}_rows")
+
+
+def _adding(cube: Cube, rows: CTE) -> CTE:
+    add = insert(cube.table).from_select([*rows.c.keys()], select(rows))
+    return add.on_conflict_do_update(
         index_elements=["bucket", *cube.keys],
-        set_={measure.name: _combined(cube, fold, measure.name, measure.combine) for measure in MEASURES},
-    )
-
-
-def _combined(cube: Cube, fold: Insert, name: str, combine: str) -> object:
-    """The figure of a bucket that is there and the one to be added. Costs not given in a currency stay NULL."""
-    there, added = cube.table.c[name], fold.excluded[name]
-    if combine == "sum":
-        return there + added
-    return func.least(there, added) if combine == "min" else func.greatest(there, added)
+        set_={
+            measure.name: measure.add(cube.table.c[measure.name], add.excluded[measure.name])
+            for measure in cube.measures
+        },
+    ).cte(f"{cube.table.name}_added")

@@ -198,7 +198,8 @@ def test_sums_of_the_largest_counts_that_are_taken_are_folded(store: Store) -> N
     fold_all(store)
     with store.connect() as connection:
         for cube in CUBES:
-            connection.execute(cube.table.update().values(total_tokens=2**63 - 1))
+            if "total_tokens" in cube.table.c:
+                connection.execute(cube.table.update().values(total_tokens=2**63 - 1))
     record(store, [{**event, "id": "2"}], NOW)
     fold_all(store)
     assert everything(store)["total_tokens"] == 2**63 - 1 + 10**15

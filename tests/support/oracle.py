@@ -23,6 +23,7 @@ METRICS = (
     "avg_response_time_ms", "min_response_time_ms", "max_response_time_ms",
     "p50_response_time_ms", "p90_response_time_ms", "p95_response_time_ms", "p99_response_time_ms", "unique_users",
 )  # fmt: skip
+PERCENTILE_BOUND = Fraction(2, 100)
 _QUARTER = timedelta(minutes=15)
 _EXACT = Context(prec=400)
 Row = dict[str, Any]
@@ -187,8 +188,30 @@ def sort_key(question: Question, row: Row) -> tuple[Any, ...]:
     """An order of rows that two answers to a question can be compared in."""
     start = datetime.fromisoformat(row["window_start"]).astimezone(UTC).isoformat() if "window_start" in row else ""
     dimensions = [(row[name] is None, str(row[name])) for name in question.group_by]
-    figures = [None if row[name] is None else str(Fraction(row[name])) for name in question.metrics]
+    # Not by percentiles: two answers may differ in them, within their bound.
+    exact = [name for name in question.metrics if not is_percentile(name)]
+    figures = [None if row[name] is None else str(Fraction(row[name])) for name in exact]
     return (start, dimensions, list(map(str, figures)), row.get("unconverted_requests", 0))
+
+
+def is_percentile(metric: str) -> bool:
+    """Whether a metric may differ from the exact one, by up to `PERCENTILE_BOUND` of it."""
+    return metric[0] == "p" and metric.endswith("_response_time_ms")
+
+
+def assert_same(found: Sequence[Row], expected: Sequence[Row]) -> None:
+    """Rows are the same to the last digit, percentiles within their bound."""
+    assert [_without_percentiles(row) for row in found] == [_without_percentiles(row) for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        for name in filter(is_percentile, one):
+            if one[name] is None or other[name] is None:
+                assert one[name] == other[name]
+            else:
+                assert abs(Fraction(one[name]) - Fraction(other[name])) <= PERCENTILE_BOUND * Fraction(other[name])
+
+
+def _without_percentiles(row: Row) -> Row:
+    return {name: value for name, value in row.items() if not is_percentile(name)}
 
 
 def shown(value: Fraction | Decimal | int | None) -> Decimal | int | None:

@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tally.usage.coverage import EVER, Coverage, Grain, Span, cover, segments
+from tally.cubes import Grain
+from tally.usage.coverage import EVER, Coverage, Span, cover, segments
 
 BASE = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -20,10 +20,6 @@ SELECT greatest(cut.txid, first.txid + 1)
 FROM (SELECT txid FROM usage_events WHERE txid >= :low AND txid < :high ORDER BY txid LIMIT 1) AS first,
      (SELECT txid FROM usage_events WHERE txid >= :low AND txid < :high ORDER BY txid OFFSET :events LIMIT 1) AS cut;
 
--- name: count_events
--- How many events a step folds.
-SELECT count(*) FROM usage_events WHERE txid >= :low AND txid < :high;
-
 -- name: touch_tokens
 -- When each API token was used last, by the events that name its hash.
 UPDATE api_tokens SET last_used_at = greatest(last_used_at, used.time)

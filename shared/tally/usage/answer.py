@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from tally.usage import engine
-from tally.usage.engine import STATUS_CLASS, Spec
 from tally.usage.figures import Figures, average, percentage, success, whole
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import Known, column_of, is_keyed, known_values
 from tally.usage.question import Question, cursor_of
+from tally.usage.spec import PERCENTILES, STATUS_CLASS, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def _metric(name: str, currency: str) -> _Metric:
     if name == "avg_response_time_ms":
         return _Metric(("response_time_ms", "timed_requests"), average)
     if name.endswith("_response_time_ms"):
-        measure = name[:3] if name[:3] in engine.PERCENTILES else name
+        measure = name[:3] if name[:3] in PERCENTILES else name
         return _Metric((measure,), lambda row: row.get(measure))
     return _Metric((name,), lambda row: whole(row, name))
 

@@ -7,9 +7,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tally.usage import engine
-from tally.usage.engine import Spec
 from tally.usage.figures import whole
 from tally.usage.inquiry import Inquiry
+from tally.usage.spec import Spec
 from tally.usage.windows import first_day, start_of_day
 
 _MEASURES = (

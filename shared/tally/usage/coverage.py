@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Literal
 
-Grain = Literal["hour", "day"]
+from tally.cubes import Grain
+
 _LENGTH = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -79,9 +79,13 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
 
 
 def _floor(instant: datetime, grain: Grain) -> datetime:
+    if grain == "month":
+        return instant.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return instant - (instant - _EPOCH) % _LENGTH[grain]
 
 
 def _ceiling(instant: datetime, grain: Grain) -> datetime:
     floor = _floor(instant, grain)
-    return floor if floor == instant else floor + _LENGTH[grain]
+    if floor == instant:
+        return floor
+    return _floor(floor + timedelta(days=32), grain) if grain == "month" else floor + _LENGTH[grain]

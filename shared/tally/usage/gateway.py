@@ -6,10 +6,10 @@ from typing import Any
 
 from tally.usage import engine
 from tally.usage.coverage import Span
-from tally.usage.engine import Spec
 from tally.usage.figures import average_time, success_rate, whole
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import known_values
+from tally.usage.spec import Spec
 from tally.usage.windows import windows
 
 TOP = 10

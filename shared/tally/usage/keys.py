@@ -9,8 +9,7 @@ from sqlalchemy import Connection
 from tally import jsontext
 from tally.database import statement
 from tally.dimensions import KIND_OF_FIELD, digest
-from tally.usage.engine import STATUS_CLASS
-from tally.usage.question import LABEL
+from tally.usage.spec import LABEL, STATUS_CLASS
 
 # No key is negative: a filter on a value that no event ever had finds nothing.
 UNKNOWN_KEY = -1

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from tally.errors import FieldError, Malformed
 from tally.event import parse_time
 from tally.usage.coverage import Span
+from tally.usage.spec import LABEL
 from tally.usage.windows import WINDOWS, LocalWindow, WindowName, start_of_day, windows, zone
 
 METRICS = (
@@ -24,7 +25,6 @@ DIMENSIONS = (
     "error_type", "provider", "model", "agent_id", "operation", "platform", "content_type", "task_type", "source",
 )  # fmt: skip
 DEFAULT_METRICS = ("requests", "total_tokens", "cost")
-LABEL = "label:"
 MAX_LIMIT = 10_000
 MAX_WINDOWS = 50_000
 DEFAULT_DAYS = 30

@@ -1,0 +1,270 @@
+-- Other cubes: each combination of keys by hour and by UTC day, those of users by UTC month too, histograms of response
+-- times where long ranges are asked for percentiles. Everything is folded again from the raw events: until the rollup
+-- has done so, they count as unfolded, and every figure stays exact.
+
+DROP TABLE cube_token_hour, cube_route_hour, cube_model_hour, cube_user_model_day, cube_user_day, cube_user_hour;
+UPDATE fold_state SET watermark = 0;
+
+-- A histogram is an array of elements: a bin in the upper 16 bits, its count in the lower 48 (tally/cubes.py). Here
+-- elements of one bin become one, in the order of bins. NULL of none.
+CREATE FUNCTION histogram_compact(elements bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN cardinality(elements) <= 1 THEN elements ELSE (
+        SELECT array_agg((bin << 48) | total ORDER BY bin)
+        FROM (
+            SELECT element >> 48 AS bin, sum(element & 281474976710655)::bigint AS total
+            FROM unnest(elements) AS element
+            GROUP BY element >> 48
+        ) AS bins
+    ) END
+$$;
+
+-- One array of several, as they come.
+CREATE AGGREGATE array_concat(bigint[]) (SFUNC = array_cat, STYPE = bigint[], PARALLEL = SAFE);
+
+-- Key 0 stands for "no value". Costs are kept by the currencies they were given in (currency_key), so that each
+-- converts at its own day's rate. Sums of tokens are numeric: a few thousand events of the largest counts would
+-- overflow a bigint.
+CREATE TABLE cube_calls (
+    requests             bigint NOT NULL,
+    errors               bigint NOT NULL,
+    timed_requests       bigint NOT NULL,
+    response_time_ms     numeric NOT NULL
+);
+CREATE TABLE cube_usual (
+    requests             bigint NOT NULL,
+    errors               bigint NOT NULL,
+    timed_requests       bigint NOT NULL,
+    response_time_ms     numeric NOT NULL,
+    unpriced_requests    bigint NOT NULL,
+    input_tokens         numeric NOT NULL,
+    output_tokens        numeric NOT NULL,
+    total_tokens         numeric NOT NULL,
+    cached_input_tokens  numeric NOT NULL,
+    estimated_tokens     numeric NOT NULL,
+    min_response_time_ms numeric,
+    max_response_time_ms numeric,
+    cost                 numeric,
+    cost_usd             numeric,
+    cost_rub             numeric
+);
+CREATE TABLE cube_times (
+    first_time           timestamptz NOT NULL,
+    last_time            timestamptz NOT NULL
+);
+CREATE TABLE cube_received (
+    last_received        timestamptz NOT NULL
+);
+CREATE TABLE cube_errors (
+    last_error_time      timestamptz
+);
+CREATE TABLE cube_histogram (
+    histogram            bigint[]
+);
+
+CREATE TABLE cube_source_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    source_key           integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_times,
+    LIKE cube_received,
+    LIKE cube_histogram,
+    PRIMARY KEY (bucket, organization_key, source_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_source_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    source_key           integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_times,
+    LIKE cube_received,
+    LIKE cube_histogram,
+    PRIMARY KEY (bucket, organization_key, source_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_status_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    status               smallint NOT NULL,
+    error_type_key       integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (bucket, organization_key, status, error_type_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_status_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    status               smallint NOT NULL,
+    error_type_key       integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (bucket, organization_key, status, error_type_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_route_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    route_key            integer NOT NULL,
+    method_key           integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_times,
+    LIKE cube_histogram,
+    PRIMARY KEY (bucket, organization_key, route_key, method_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_route_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    route_key            integer NOT NULL,
+    method_key           integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_times,
+    LIKE cube_histogram,
+    PRIMARY KEY (bucket, organization_key, route_key, method_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_token_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    team_key             integer NOT NULL,
+    token_key            integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_times,
+    PRIMARY KEY (bucket, organization_key, team_key, token_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_token_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    team_key             integer NOT NULL,
+    token_key            integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_times,
+    PRIMARY KEY (bucket, organization_key, team_key, token_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_model_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    agent_key            integer NOT NULL,
+    provider_key         integer NOT NULL,
+    model_key            integer NOT NULL,
+    operation_key        integer NOT NULL,
+    token_type_key       integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_histogram,
+    PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_model_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    agent_key            integer NOT NULL,
+    provider_key         integer NOT NULL,
+    model_key            integer NOT NULL,
+    operation_key        integer NOT NULL,
+    token_type_key       integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    LIKE cube_histogram,
+    PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_route_status_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    route_key            integer NOT NULL,
+    method_key           integer NOT NULL,
+    status               smallint NOT NULL,
+    error_type_key       integer NOT NULL,
+    LIKE cube_calls,
+    LIKE cube_errors,
+    PRIMARY KEY (route_key, bucket, organization_key, method_key, status, error_type_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_user_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (user_key, bucket, organization_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_user_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (user_key, bucket, organization_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_user_month (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (user_key, bucket, organization_key, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_token_route_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    token_key            integer NOT NULL,
+    route_key            integer NOT NULL,
+    LIKE cube_calls,
+    PRIMARY KEY (token_key, bucket, organization_key, route_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_user_model_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    agent_key            integer NOT NULL,
+    provider_key         integer NOT NULL,
+    model_key            integer NOT NULL,
+    operation_key        integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (user_key, bucket, organization_key, agent_key, provider_key, model_key, operation_key, is_ai, currency_key)
+) WITH (fillfactor = 90);
+
+CREATE TABLE cube_user_model_month (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    agent_key            integer NOT NULL,
+    provider_key         integer NOT NULL,
+    model_key            integer NOT NULL,
+    operation_key        integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    currency_key         integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (user_key, bucket, organization_key, agent_key, provider_key, model_key, operation_key, is_ai, currency_key)
+) WITH (fillfactor = 90);
+
+DROP TABLE cube_calls, cube_usual, cube_times, cube_received, cube_errors, cube_histogram;
+
+-- For questions about all users, all tokens of a route, all routes.
+CREATE INDEX cube_user_day_bucket ON cube_user_day (bucket);
+CREATE INDEX cube_user_model_day_bucket ON cube_user_model_day (bucket);
+CREATE INDEX cube_token_route_day_route ON cube_token_route_day (route_key, bucket);
+CREATE INDEX cube_route_status_day_bucket ON cube_route_status_day (bucket);
+
+-- What came in lately, whatever its time: events of a partition lie in the order in which they came.
+CREATE INDEX usage_events_received ON usage_events USING brin (received_at)
+    WITH (pages_per_range = 32, autosummarize = on);

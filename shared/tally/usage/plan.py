@@ -1,0 +1,68 @@
+"""Which tables can answer a spec: the narrowest cube of each grain that knows enough, raw events for the rest. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tally.cubes import CUBES, HISTOGRAM, Cube, Grain
+from tally.usage.coverage import Coverage, Span, cover, segments
+from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec
+
+_COARSE_FIRST: Sequence[Grain] = ("month", "day", "hour")
+# Percentiles of up to so long a range are exact, of raw events; those of longer ones come from histograms.
+EXACT_PERCENTILES = timedelta(hours=2)
+_OWN_AMOUNTS = ("cost_usd", "cost_rub")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where the figures of a spec come from: cubes by grain (coarse first), none where only raw events can tell."""
+
+    cubes: Mapping[Grain, Cube]
+    coverage: Coverage
+
+
+def plan(spec: Spec) -> Plan:
+    """Picks for each grain the narrowest cube that knows every key and measure, and cuts the range accordingly."""
+    keys = {"status" if key == STATUS_CLASS else key for key in (*spec.keys, *spec.filters)}
+    columns = set(columns_of(spec.measures, binned=True))
+    keys |= columns & {*UNIQUES.values(), "currency_key"}
+    measures = columns - keys
+    if HISTOGRAM in measures and _is_short(spec.span):
+        return Plan({}, Coverage({}, [spec.span]))
+    cubes: dict[Grain, Cube] = {}
+    for grain in _COARSE_FIRST:
+        for cube in CUBES:
+            if cube.grain == grain and keys <= {*cube.keys} and measures <= {one.name for one in cube.measures}:
+                cubes[grain] = cube
+                break
+    coverage = cover(segments(spec.span, spec.cuts), [*cubes])
+    return Plan({grain: cubes[grain] for grain in coverage.buckets}, coverage)
+
+
+def columns_of(measures: Sequence[str], *, binned: bool) -> list[str]:
+    """The columns of events and cubes that the measures are made of.
+
+    Percentiles come from the histogram where `binned`, else from `timed_ms`, the response times of raw events.
+    """
+    names: dict[str, None] = {}
+    for measure in measures:
+        if measure in UNIQUES:
+            names[UNIQUES[measure]] = None
+        elif measure in PERCENTILES:
+            names[HISTOGRAM if binned else "timed_ms"] = None
+        elif ":" in measure:
+            names |= dict.fromkeys(("requests", "currency_key", amount_column(measure[-3:])))
+        else:
+            names[measure] = None
+    return [*names]
+
+
+def amount_column(currency: str) -> str:
+    """The column that holds amounts in a currency: its own, or `cost` with the currency that it was given in."""
+    own = f"cost_{currency.lower()}"
+    return own if own in _OWN_AMOUNTS else "cost"
+
+
+def _is_short(span: Span) -> bool:
+    return span.lower is not None and span.upper is not None and span.upper - span.lower <= EXACT_PERCENTILES
