@@ -61,6 +61,11 @@ CREATE TABLE cube_histogram (
     histogram            bigint[]
 );
 
+-- Users with so many events that the cubes by hour and by model are kept for them. Nobody is ever taken out.
+CREATE TABLE detailed_users (
+    user_key integer PRIMARY KEY
+);
+
 CREATE TABLE cube_source_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
@@ -85,16 +90,6 @@ CREATE TABLE cube_source_day (
     PRIMARY KEY (bucket, organization_key, source_key, currency_key)
 ) WITH (fillfactor = 90);
 
-CREATE TABLE cube_status_hour (
-    bucket               timestamptz NOT NULL,
-    organization_key     integer NOT NULL,
-    status               smallint NOT NULL,
-    error_type_key       integer NOT NULL,
-    currency_key         integer NOT NULL,
-    LIKE cube_usual,
-    PRIMARY KEY (bucket, organization_key, status, error_type_key, currency_key)
-) WITH (fillfactor = 90);
-
 CREATE TABLE cube_status_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
@@ -113,7 +108,6 @@ CREATE TABLE cube_route_hour (
     currency_key         integer NOT NULL,
     LIKE cube_usual,
     LIKE cube_times,
-    LIKE cube_histogram,
     PRIMARY KEY (bucket, organization_key, route_key, method_key, currency_key)
 ) WITH (fillfactor = 90);
 
@@ -162,7 +156,6 @@ CREATE TABLE cube_model_hour (
     is_ai                smallint NOT NULL,
     currency_key         integer NOT NULL,
     LIKE cube_usual,
-    LIKE cube_histogram,
     PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
 ) WITH (fillfactor = 90);
 
@@ -181,7 +174,7 @@ CREATE TABLE cube_model_day (
     PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
 ) WITH (fillfactor = 90);
 
-CREATE TABLE cube_route_status_day (
+CREATE TABLE cube_route_status_month (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     route_key            integer NOT NULL,
@@ -220,7 +213,7 @@ CREATE TABLE cube_user_month (
     PRIMARY KEY (user_key, bucket, organization_key, currency_key)
 ) WITH (fillfactor = 90);
 
-CREATE TABLE cube_token_route_day (
+CREATE TABLE cube_token_route_month (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     token_key            integer NOT NULL,
@@ -259,11 +252,11 @@ CREATE TABLE cube_user_model_month (
 
 DROP TABLE cube_calls, cube_usual, cube_times, cube_received, cube_errors, cube_histogram;
 
--- For questions about all users, all tokens of a route, all routes.
+-- For questions about all users, and about all tokens of a route.
 CREATE INDEX cube_user_day_bucket ON cube_user_day (bucket);
-CREATE INDEX cube_user_model_day_bucket ON cube_user_model_day (bucket);
-CREATE INDEX cube_token_route_day_route ON cube_token_route_day (route_key, bucket);
-CREATE INDEX cube_route_status_day_bucket ON cube_route_status_day (bucket);
+CREATE INDEX cube_user_model_month_bucket ON cube_user_model_month (bucket);
+CREATE INDEX cube_token_route_month_route ON cube_token_route_month (route_key, bucket);
+CREATE INDEX cube_route_status_month_bucket ON cube_route_status_month (bucket);
 
 -- What came in lately, whatever its time: events of a partition lie in the order in which they came.
 CREATE INDEX usage_events_received ON usage_events USING brin (received_at)

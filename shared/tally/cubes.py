@@ -5,7 +5,7 @@ folding and questions are both composed from it. Key 0 stands for "no value".
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,6 +81,7 @@ api_tokens = Table(
     Column("team_id", String),
     Column("token_hash", String),
 )
+detailed_users = Table("detailed_users", metadata, Column("user_key", Integer, primary_key=True))
 fold_state = Table("fold_state", metadata, Column("watermark", BigInteger), Column("txid_offset", BigInteger))
 
 _events = usage_events.c
@@ -217,7 +218,11 @@ MEASURES: Sequence[Measure] = (*_USUAL, *_TIMES, *_RECEIVED, *_ERRORS, *_HISTOGR
 class Cube:
     """A table of sums. `keys` are the columns that it keeps apart besides the bucket, the currencies included.
 
-    `finer` is the cube of the same keys whose buckets it sums up; None is the finest, summed up from events.
+    Attributes:
+        measures: its columns.
+        finer: the cube whose buckets it sums up; None is the finest, summed up from events.
+        detailed: whether it has rows of detailed users only, those with so many events that reading their raw events
+            takes longer than reading buckets. Of the others, most buckets would hold a single event.
     """
 
     table: Table
@@ -225,57 +230,72 @@ class Cube:
     keys: tuple[str, ...]
     measures: Sequence[Measure]
     finer: "Cube | None" = None
+    detailed: bool = False
 
 
-def _cubes(
-    name: str, grains: Sequence[Grain], *keys: str, measures: Sequence[Measure] = _USUAL, currencies: bool = True
-) -> Sequence[Cube]:
-    """The cubes of some keys, fine first."""
-    keys = (*keys, "currency_key") if currencies else keys
-    made: list[Cube] = []
-    for grain in grains:
-        table = Table(
-            f"cube_{name}_{grain}",
-            metadata,
-            Column("bucket", DateTime(timezone=True), primary_key=True),
-            *(Column(key, Integer, primary_key=True) for key in keys),
-            *(Column(measure.name, measure.type) for measure in measures),
-        )
-        made.append(Cube(table, grain, keys, measures, made[-1] if made else None))
-    return made
+def _cube(
+    name: str,
+    grain: Grain,
+    keys: Sequence[str],
+    measures: Sequence[Measure] = _USUAL,
+    *,
+    finer: Cube | None = None,
+    detailed: bool = False,
+) -> Cube:
+    table = Table(
+        f"cube_{name}_{grain}",
+        metadata,
+        Column("bucket", DateTime(timezone=True), primary_key=True),
+        *(Column(key, Integer, primary_key=True) for key in keys),
+        *(Column(measure.name, measure.type) for measure in measures),
+    )
+    return Cube(table, grain, tuple(keys), measures, finer, detailed)
+
+
+def _cubes() -> Iterator[Cube]:
+    keys: Sequence[str] = ("organization_key", "source_key", "currency_key")
+    measures = (*_USUAL, *_TIMES, *_RECEIVED, *_HISTOGRAM)
+    yield (hour := _cube("source", "hour", keys, measures))
+    yield _cube("source", "day", keys, measures, finer=hour)
+
+    yield _cube("status", "day", ("organization_key", "status", "error_type_key", "currency_key"))
+
+    keys = ("organization_key", "route_key", "method_key", "currency_key")
+    yield (hour := _cube("route", "hour", keys, (*_USUAL, *_TIMES)))
+    yield _cube("route", "day", keys, (*_USUAL, *_TIMES, *_HISTOGRAM), finer=hour)
+
+    keys = ("organization_key", "team_key", "token_key", "currency_key")
+    yield (hour := _cube("token", "hour", keys, (*_USUAL, *_TIMES)))
+    yield _cube("token", "day", keys, (*_USUAL, *_TIMES), finer=hour)
+
+    keys = (
+        "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
+        "currency_key",
+    )  # fmt: skip
+    yield (hour := _cube("model", "hour", keys))
+    yield _cube("model", "day", keys, (*_USUAL, *_HISTOGRAM), finer=hour)
+
+    keys = ("organization_key", "route_key", "method_key", "status", "error_type_key")
+    yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS))
+
+    keys = ("organization_key", "user_key", "currency_key")
+    yield _cube("user", "hour", keys, detailed=True)
+    yield (day := _cube("user", "day", keys))
+    yield _cube("user", "month", keys, finer=day)
+
+    yield _cube("token_route", "month", ("organization_key", "token_key", "route_key"), _CALLS)
+
+    keys = (
+        "organization_key", "user_key", "agent_key", "provider_key", "model_key", "operation_key", IS_AI,
+        "currency_key",
+    )  # fmt: skip
+    yield _cube("user_model", "day", keys, detailed=True)
+    yield _cube("user_model", "month", keys)
 
 
 # Those that questions of the four systems need; others are answered from raw events. The narrow come first: a question
 # takes the first that knows its keys.
-CUBES: Sequence[Cube] = (
-    *_cubes(
-        "source", ("hour", "day"), "organization_key", "source_key",
-        measures=(*_USUAL, *_TIMES, *_RECEIVED, *_HISTOGRAM),
-    ),
-    *_cubes("status", ("hour", "day"), "organization_key", "status", "error_type_key"),
-    *_cubes(
-        "route", ("hour", "day"), "organization_key", "route_key", "method_key",
-        measures=(*_USUAL, *_TIMES, *_HISTOGRAM),
-    ),
-    *_cubes("token", ("hour", "day"), "organization_key", "team_key", "token_key", measures=(*_USUAL, *_TIMES)),
-    *_cubes(
-        "model", ("hour", "day"),
-        "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
-        measures=(*_USUAL, *_HISTOGRAM),
-    ),
-    *_cubes(
-        "route_status", ("day",), "organization_key", "route_key", "method_key", "status", "error_type_key",
-        measures=(*_CALLS, *_ERRORS), currencies=False,
-    ),
-    *_cubes("user", ("hour", "day", "month"), "organization_key", "user_key"),
-    *_cubes(
-        "token_route", ("day",), "organization_key", "token_key", "route_key", measures=_CALLS, currencies=False,
-    ),
-    *_cubes(
-        "user_model", ("day", "month"),
-        "organization_key", "user_key", "agent_key", "provider_key", "model_key", "operation_key", IS_AI,
-    ),
-)  # fmt: skip
+CUBES: Sequence[Cube] = tuple(_cubes())
 
 
 def key_of_event(key: str) -> ColumnElement[Any]:

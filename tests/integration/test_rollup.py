@@ -70,9 +70,11 @@ def some_events(number: int, seed: int = 1) -> list[dict[str, Any]]:
 
 
 def in_cubes(url: str) -> set[int]:
-    """What each cube has; all of them have the same number of events."""
+    """What each cube of all users has; all of them have the same number of events."""
     every = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT coalesce(sum(requests), 0) FROM {}").format(sql.Identifier(cube.table.name)) for cube in CUBES
+        sql.SQL("SELECT coalesce(sum(requests), 0) FROM {}").format(sql.Identifier(cube.table.name))
+        for cube in CUBES
+        if not cube.detailed
     )
     with psycopg.connect(url) as connection:
         return {int(requests) for (requests,) in connection.execute(every)}
@@ -85,6 +87,23 @@ def test_every_cube_holds_every_event_once(store: Store, database_url: str) -> N
     assert in_cubes(database_url) == {300}
     assert fold_step(store) == 0
     assert in_cubes(database_url) == {300}
+
+
+def test_detailed_cubes_hold_every_event_of_users_with_many_and_none_of_the_others(
+    store: Store, database_url: str
+) -> None:
+    record(store, some_events(600), NOW)
+    while fold_step(store, events=50, detailed_from=45):
+        pass
+    by_user = rows(database_url, "SELECT user_key, sum(requests) FROM cube_user_month WHERE user_key > 0 GROUP BY 1")
+    detailed = {(user, requests) for user, requests in by_user if requests >= 45}
+    assert 0 < len(detailed) < len(by_user)
+    for cube in CUBES:
+        if cube.detailed:
+            query = sql.SQL("SELECT user_key, sum(requests) FROM {} GROUP BY 1")
+            with psycopg.connect(database_url) as connection:
+                held = connection.execute(query.format(sql.Identifier(cube.table.name))).fetchall()
+            assert set(held) == detailed
 
 
 def test_a_step_takes_about_as_many_events_as_asked_for_and_whole_transactions(store: Store) -> None:

@@ -58,6 +58,10 @@ def made_up_times(rng: random.Random) -> list[datetime]:
     return times
 
 
+# So that about half of the users are detailed, from various steps on.
+DETAILED_FROM = 12
+
+
 @dataclass(frozen=True)
 class HalfFolded:
     """A database with about 500 events, and what must come out of it. `query` may be started on `url`."""
@@ -80,8 +84,8 @@ def half_folded(postgres: Server, seed: int = 20260406) -> Iterator[HalfFolded]:
     for part in batches(events[:half], 40):
         record(store, part, NOW)
         while rng.random() < 0.5:
-            fold_step(store, events=25)
-    while fold_step(store):
+            fold_step(store, events=25, detailed_from=DETAILED_FROM)
+    while fold_step(store, detailed_from=DETAILED_FROM):
         pass
     record(store, events[half:], NOW)
     for event in events:

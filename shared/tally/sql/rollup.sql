@@ -31,6 +31,17 @@ FROM (
 ) AS used
 WHERE api_tokens.token_hash = used.token_hash;
 
+-- name: add_detailed_users
+-- Users of the events just folded who have become detailed with them.
+INSERT INTO detailed_users (user_key)
+SELECT user_key
+FROM cube_user_month
+WHERE user_key IN (SELECT user_key FROM usage_events WHERE txid >= :low AND txid < :high)
+  AND NOT EXISTS (SELECT FROM detailed_users AS known WHERE known.user_key = cube_user_month.user_key)
+GROUP BY user_key
+HAVING sum(requests) >= :events
+RETURNING user_key;
+
 -- name: advance
 -- What is below the watermark is in the cubes, what is not below it is not.
 UPDATE fold_state SET watermark = :high, folded_at = now();

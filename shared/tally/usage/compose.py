@@ -45,6 +45,7 @@ from tally.cubes import (
     Grain,
     bin_of,
     count_of,
+    detailed_users,
     dimensions,
     fold_state,
     key_of_event,
@@ -98,6 +99,11 @@ class Buckets:
     grain: Grain
     several: bool
 
+    @property
+    def detailed(self) -> bool:
+        """Whether the cube has rows of detailed users only."""
+        return _CUBES[self.cube].detailed
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -130,9 +136,7 @@ def shape_of(spec: Spec, plan: Plan) -> tuple[Shape, Parameters]:
     buckets = tuple(_buckets_of_shape(plan, parameters))
     edges = bool(buckets) and bool(plan.coverage.raw)
     if edges:
-        parameters |= _bounds("edge", plan.coverage.raw)
-        parameters["edge_lowers"] = array_text(_text(span.lower, "-infinity") for span in plan.coverage.raw)
-        parameters["edge_uppers"] = array_text(_text(span.upper, "infinity") for span in plan.coverage.raw)
+        parameters |= _bounds("edge", plan.coverage.raw) | _each("edge", plan.coverage.raw)
     if spec.span.lower is not None:
         parameters["lower"] = spec.span.lower.isoformat()
     if spec.span.upper is not None:
@@ -174,6 +178,8 @@ def _buckets_of_shape(plan: Plan, parameters: Parameters) -> Iterator[Buckets]:
         parameters |= _bounds(grain, spans)
         if len(spans) > 1:
             parameters[f"{grain}_spans"] = _multirange(spans)
+        if cube.detailed:
+            parameters |= _each(grain, spans)
         yield Buckets(cube.table.name, grain, len(spans) > 1)
 
 
@@ -203,8 +209,9 @@ def figures(shape: Shape) -> Select[Any]:
     """
     parts = [_cube_part(shape, buckets) for buckets in shape.buckets]
     if parts:
+        parts += [_span_part(shape, one.grain, _of_light_users(shape)) for one in shape.buckets if one.detailed]
         if shape.edges:
-            parts.append(_edge_part(shape))
+            parts.append(_span_part(shape, "edge", _filters_of_events(shape)))
         parts.append(_raw_part(shape, and_(usage_events.c.txid >= _WATERMARK, _in_range(shape), _visible(shape))))
         if shape.as_of:
             parts.append(_later_part(shape))
@@ -292,30 +299,42 @@ def _cube_part(shape: Shape, buckets: Buckets) -> Select[Any]:
     ).where(*conditions)
 
 
-def _raw_part(shape: Shape, condition: ColumnElement[bool]) -> Select[Any]:
+def _raw_part(
+    shape: Shape, condition: ColumnElement[bool], filters: Iterable[ColumnElement[bool]] | None = None
+) -> Select[Any]:
     return select(
         _piece(shape, usage_events.c.time),
         *(_key_of_event(key).label(key_label(number)) for number, key in enumerate(shape.keys)),
         *(_value_of_event(name).label(name) for name in _columns(shape)),
-    ).where(condition, *_filters_of_events(shape))
+    ).where(condition, *(_filters_of_events(shape) if filters is None else filters))
 
 
-def _edge_part(shape: Shape) -> Select[Any]:
-    """Folded events at the edges: an index scan for each span. The outer bounds let PostgreSQL leave out partitions."""
-    edges = func.unnest(
-        cast(_parameter("edge_lowers"), ARRAY(_INSTANT)),
-        cast(_parameter("edge_uppers"), ARRAY(_INSTANT)),
+def _span_part(shape: Shape, spans: str, filters: Iterable[ColumnElement[bool]]) -> Select[Any]:
+    """Folded events of some spans: an index scan for each. The outer bounds let PostgreSQL leave out partitions."""
+    each = func.unnest(
+        cast(_parameter(f"{spans}_lowers"), ARRAY(_INSTANT)), cast(_parameter(f"{spans}_uppers"), ARRAY(_INSTANT))
     )
-    edge = edges.table_valued("lower", "upper").render_derived("edge")
+    span = each.table_valued("lower", "upper").render_derived("span")
     time = usage_events.c.time
     inside = and_(
-        time >= edge.c.lower, time < edge.c.upper, time >= _instant("edge_lower"), time < _instant("edge_upper")
-    )
+        time >= span.c.lower, time < span.c.upper,
+        time >= _instant(f"{spans}_lower"), time < _instant(f"{spans}_upper"),
+    )  # fmt: skip
+    folded = usage_events.c.txid < _WATERMARK
     # OFFSET 0 keeps the inner question apart, so that it is planned for one span.
-    events = (
-        _raw_part(shape, and_(usage_events.c.txid < _WATERMARK, inside)).offset(literal_column("0")).lateral("events")
-    )
-    return select(*events.c).select_from(edge.join(events, true()))
+    events = _raw_part(shape, and_(folded, inside), filters).offset(literal_column("0")).lateral("events")
+    return select(*events.c).select_from(span.join(events, true()))
+
+
+def _of_light_users(shape: Shape) -> Iterator[ColumnElement[bool]]:
+    """The filters, for those of the users asked for who are not detailed. Of none of them, nothing is read."""
+    for number, one in enumerate(shape.filters):
+        if one.column != "user_key":
+            yield among_events(one, _array(one.column, f"filter_{number}_values"))
+        else:
+            asked = func.unnest(_array(one.column, f"filter_{number}_values")).column_valued("asked")
+            light = select(asked).where(asked.not_in(select(detailed_users.c.user_key)))
+            yield usage_events.c.user_key == func.any(func.array(light.scalar_subquery()))
 
 
 def _later_part(shape: Shape) -> Select[Any]:
@@ -475,6 +494,13 @@ def _amount(of: Any, currency: str) -> ColumnElement[Any]:
 def _bounds(name: str, spans: Sequence[Span]) -> Parameters:
     """The outer bounds of spans, which are in order."""
     return {f"{name}_lower": _text(spans[0].lower, "-infinity"), f"{name}_upper": _text(spans[-1].upper, "infinity")}
+
+
+def _each(name: str, spans: Sequence[Span]) -> Parameters:
+    """Every lower and every upper bound."""
+    lowers = array_text(_text(span.lower, "-infinity") for span in spans)
+    uppers = array_text(_text(span.upper, "infinity") for span in spans)
+    return {f"{name}_lowers": lowers, f"{name}_uppers": uppers}
 
 
 def _multirange(spans: Iterable[Span]) -> str:

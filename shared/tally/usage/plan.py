@@ -30,12 +30,13 @@ def plan(spec: Spec) -> Plan:
     measures = columns - keys
     if HISTOGRAM in measures and _is_short(spec.span):
         return Plan({}, Coverage({}, [spec.span]))
+    some_users = None not in spec.filters.get("user_key", (None,))
     cubes: dict[Grain, Cube] = {}
-    for grain in _COARSE_FIRST:
-        for cube in CUBES:
-            if cube.grain == grain and keys <= {*cube.keys} and measures <= {one.name for one in cube.measures}:
-                cubes[grain] = cube
-                break
+    for cube in CUBES:
+        knows = keys <= {*cube.keys} and measures <= {one.name for one in cube.measures}
+        if knows and (some_users or not cube.detailed):
+            cubes.setdefault(cube.grain, cube)
+    cubes = {grain: cubes[grain] for grain in _COARSE_FIRST if grain in cubes}
     coverage = cover(segments(spec.span, spec.cuts), [*cubes])
     return Plan({grain: cubes[grain] for grain in coverage.buckets}, coverage)
 
