@@ -93,10 +93,10 @@ def test_detailed_cubes_hold_every_event_of_users_with_many_and_none_of_the_othe
     store: Store, database_url: str
 ) -> None:
     record(store, some_events(600), NOW)
-    while fold_step(store, events=50, detailed_from=45):
+    while fold_step(store, events=50, detailed_from=16):
         pass
     by_user = rows(database_url, "SELECT user_key, sum(requests) FROM cube_user_month WHERE user_key > 0 GROUP BY 1")
-    detailed = {(user, requests) for user, requests in by_user if requests >= 45}
+    detailed = {(user, requests) for user, requests in by_user if requests >= 16}
     assert 0 < len(detailed) < len(by_user)
     for cube in CUBES:
         if cube.detailed:
@@ -226,12 +226,12 @@ def test_sums_of_the_largest_counts_that_are_taken_are_folded(store: Store) -> N
 
 def test_a_fold_that_fails_changes_nothing(store: Store, database_url: str) -> None:
     record(store, some_events(20), NOW)
-    execute(database_url, "ALTER TABLE cube_user_model_day ADD CONSTRAINT refuse CHECK (requests < 0) NOT VALID")
+    execute(database_url, "ALTER TABLE cube_user_model_month ADD CONSTRAINT refuse CHECK (requests < 0) NOT VALID")
     with pytest.raises(Exception, match="refuse"):
         fold_step(store)
     assert in_cubes(database_url) == {0}
     assert everything(store)["requests_count"] == 20
-    execute(database_url, "ALTER TABLE cube_user_model_day DROP CONSTRAINT refuse")
+    execute(database_url, "ALTER TABLE cube_user_model_month DROP CONSTRAINT refuse")
     fold_all(store)
     assert in_cubes(database_url) == {20}
 
