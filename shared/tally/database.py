@@ -4,6 +4,7 @@ Connections come from a pool and are in autocommit; `Store.transaction()` groups
 leaves this module as a `TallyError`.
 """
 
+import re
 import socket
 import threading
 from collections import OrderedDict
@@ -34,6 +35,7 @@ from tally.settings import Settings
 
 _CONNECT_SECONDS = 5
 _MOST_PREPARED = 200
+_PARTITION = re.compile(r"_\d+$")
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 # Detail, context and query of a server's error: they quote rows, which hold personal data, and errors are logged.
 _QUOTES_ROWS = ("D", "W", "q")
@@ -193,6 +195,31 @@ def run_prepared(connection: Connection, sql: str, parameters: Mapping[str, obje
     """
     with _in_our_words():
         return _prepared(connection.connection, sql).run(**parameters) or []
+
+
+def explained(connection: Connection, sql: str, parameters: Mapping[str, object]) -> dict[str, int]:
+    """How many rows of each table a statement of `run_prepared` reads, from running it.
+
+    A partition counts as its table.
+
+    Raises:
+        StoreUnavailable, SchemaMismatch, DataRefused, QuestionTooLarge: as `Store.connect`.
+    """
+    explain = f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) {sql}"
+    [[plans]] = run_prepared(connection, explain, parameters)
+    read: dict[str, int] = {}
+    for node in _nodes(plans[0]["Plan"]):
+        if "Relation Name" in node:
+            table = _PARTITION.sub("", node["Relation Name"])
+            passed = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            read[table] = read.get(table, 0) + round(passed * node["Actual Loops"])
+    return read
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
 
 
 def array_text(values: Iterable[object]) -> str:

@@ -165,16 +165,17 @@ def test_the_function_answers_the_same_over_http(query: Function, oracle: Oracle
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(question=questions(), number=st.integers(1, 12))
 def test_pages_put_together_are_the_whole_answer(store: Store, question: Question, number: int) -> None:
-    with store.connect() as connection:
-        whole = seen(answer(Inquiry(connection, EVERYBODY, NOW), parse_question(question.parameters(), NOW)))["rows"]
-        limit = max(1, len(whole) // number)
+    with store.snapshot() as connection:
+        inquiry = Inquiry(connection, EVERYBODY, NOW)
+        whole = seen(answer(inquiry, parse_question(question.parameters(), NOW)))["rows"]
+        own = [*question.parameters(), ("limit", str(max(1, len(whole) // number)))]
         pages: list[dict[str, Any]] = []
-        cursor: str | None = "r0"
-        while cursor is not None:
-            parameters = [*question.parameters(), ("limit", str(limit)), ("cursor", cursor)]
-            page = seen(answer(Inquiry(connection, EVERYBODY, NOW), parse_question(parameters, NOW)))
+        page = seen(answer(inquiry, parse_question(own, NOW)))
+        while True:
             pages += page["rows"]
-            cursor = page["next_cursor"]
+            if page["next_cursor"] is None:
+                break
+            page = seen(answer(inquiry, parse_question([*own, ("cursor", page["next_cursor"])], NOW)))
     assert pages == whole
 
 

@@ -1,16 +1,20 @@
 """The question of GET /v1/usage: what may be asked, and that each bad parameter is named with what is allowed."""
 
+import base64
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tally.errors import Malformed
+from tally.usage.coverage import Span
+from tally.usage.cursor import Cursor, digest_of
 from tally.usage.question import (
     DEFAULT_METRICS,
     DIMENSIONS,
     MAX_LIMIT,
     METRICS,
-    cursor_of,
     is_dimension,
     parse_question,
     parse_zone,
@@ -104,6 +108,8 @@ def test_every_window_may_be_asked(window: str) -> None:
         ([("limit", "-1")], "limit", "from 1 to 10000"),
         ([("limit", "١")], "limit", "from 1 to 10000"),
         ([("cursor", "5")], "cursor", "next_cursor of an answer"),
+        ([("format", "xml")], "format", "allowed are json, csv, ndjson"),
+        ([("explain", "1")], "explain", "allowed are false, true"),
         ([("fill", "one")], "fill", "allowed are none, zero"),
         ([("status", "99")], "status", "from 100 to 599"),
         ([("status_class", "6xx")], "status_class", "1xx, 2xx, 3xx, 4xx, 5xx"),
@@ -130,8 +136,32 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert refused.value.status == 400
 
 
-def test_a_cursor_leads_to_its_row() -> None:
-    assert parse_question([("cursor", cursor_of(200))], NOW).offset == 200
+CURSOR = Cursor(
+    digest_of([("window", "day")]), Span(utc("2026-05-01"), utc("2026-05-03")), "10:12:11", ("5", None, "ü")
+)
+
+
+def test_a_cursor_leads_on_in_the_range_and_snapshot_of_the_first_page() -> None:
+    question = parse_question([("window", "day"), ("cursor", str(CURSOR)), ("limit", "7")], NOW)
+    assert question.cursor == CURSOR
+    assert question.span == CURSOR.span
+
+
+def test_a_cursor_of_another_question_is_refused() -> None:
+    with pytest.raises(Malformed, match="another question"):
+        parse_question([("window", "hour"), ("cursor", str(CURSOR))], NOW)
+
+
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_what_is_not_a_cursor_is_refused(text: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        parse_question([("window", "day"), ("cursor", text)], NOW)
+    assert {error["field"] for error in refused.value.errors} == {"cursor"}
+
+
+def test_other_formats_than_json_have_all_rows() -> None:
+    assert parse_question([("format", "csv")], NOW).limit is None
+    assert parse_question([("format", "csv"), ("limit", "5")], NOW).limit == 5
 
 
 def test_a_zone_alone_is_checked_in_the_same_words() -> None:

@@ -15,3 +15,7 @@ SELECT dimensions.key, dimensions.value, api_tokens.id AS token_id, api_tokens.n
 FROM dimensions
 LEFT JOIN api_tokens ON dimensions.kind = 'token' AND api_tokens.token_hash = dimensions.value
 WHERE dimensions.key = ANY(CAST(:keys AS integer[]));
+
+-- name: snapshot
+-- What this transaction sees, as text: later pages of an answer leave out what it does not see.
+SELECT pg_current_snapshot()::text;

@@ -1,161 +1,173 @@
 """From a question to its answer: whose events may be seen, which figures, in which shape and order."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from tally.usage import engine
+from tally.database import explained, run_prepared, statement
+from tally.errors import Forbidden
+from tally.usage.compose import shape_of
+from tally.usage.cursor import Cursor
 from tally.usage.figures import Figures, average, percentage, success, whole
 from tally.usage.inquiry import Inquiry
-from tally.usage.keys import Known, column_of, is_keyed, known_values
-from tally.usage.question import Question, cursor_of
+from tally.usage.keys import column_of
+from tally.usage.pages import Order, PageShape, kind_of, page_statement
+from tally.usage.plan import plan
+from tally.usage.question import MAX_LIMIT, Question
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, Spec
 
 
 @dataclass(frozen=True, slots=True)
 class _Metric:
-    """A metric of the API: the measures it needs, and its figure from them."""
+    """A metric of the API: the measures it needs, its figure from them, and the measures that it is ordered by.
+
+    Of two measures that order, the first is divided by the second.
+    """
 
     measures: tuple[str, ...]
     figure: Callable[[Figures], object]
+    order: tuple[str, ...]
 
 
 def _metric(name: str, currency: str) -> _Metric:
     if name == "cost":
-        return _Metric(
-            (f"cost:{currency}", f"unconverted:{currency}"),
-            lambda row: row.get(f"cost:{currency}") or Decimal(0),
-        )
-    if name == "error_rate":
-        return _Metric(("errors", "requests"), lambda row: percentage(whole(row, "errors"), whole(row, "requests")))
-    if name == "success_rate":
-        return _Metric(("errors", "requests"), success)
+        cost = f"cost:{currency}"
+        return _Metric((cost, f"unconverted:{currency}"), lambda row: row.get(cost) or Decimal(0), (cost,))
+    if name in ("error_rate", "success_rate"):
+        rate = success if name == "success_rate" else _error_rate
+        return _Metric(("errors", "requests"), rate, ("errors", "requests"))
     if name == "avg_response_time_ms":
-        return _Metric(("response_time_ms", "timed_requests"), average)
+        measures = ("response_time_ms", "timed_requests")
+        return _Metric(measures, average, measures)
     if name.endswith("_response_time_ms"):
         measure = name[:3] if name[:3] in PERCENTILES else name
-        return _Metric((measure,), lambda row: row.get(measure))
-    return _Metric((name,), lambda row: whole(row, name))
+        return _Metric((measure,), lambda row: row.get(measure), (measure,))
+    return _Metric((name,), lambda row: whole(row, name), (name,))
+
+
+def _error_rate(row: Figures) -> Decimal | None:
+    return percentage(whole(row, "errors"), whole(row, "requests"))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of an answer, and where the next ones begin.
+
+    `explain` says which cubes were read and how many rows of each table: `{cubes: [name], rows_read: {table: number}}`.
+    """
+
+    rows: list[dict[str, Any]]
+    next_cursor: Cursor | None
+    explain: dict[str, Any] | None = None
 
 
 def answer(inquiry: Inquiry, question: Question) -> dict[str, Any]:
-    """The answer of `GET /v1/usage` (shape: "Queries" of the API's description).
+    """The answer of `GET /v1/usage` as JSON (shape: "Queries" of the API's description).
 
     Raises:
-        Forbidden: as `Inquiry.filters`.
-        QuestionTooLarge: too many rows, or the time limit.
+        Forbidden: as `Inquiry.filters`; or `explain` without the scope `admin`.
+        QuestionTooLarge: the time limit.
     """
-    metrics = {name: _metric(name, question.currency) for name in question.metrics}
-    measures = tuple(dict.fromkeys(part for metric in metrics.values() for part in metric.measures))
-    spec = Spec(
-        measures=measures,
-        keys=tuple(column_of(name) for name in question.group_by),
-        span=question.span,
-        cuts=[window.lower for window in question.windows],
-        filters=inquiry.filters(question.filters),
-    )
-    figures = engine.run(inquiry.connection, spec)
-    keyed = [column_of(name) for name in question.group_by if is_keyed(name)]
-    known = known_values(inquiry.connection, (row[column] for row in figures for column in keyed))
-    rows = [
-        _Row(
-            row["piece"],
-            tuple(row[key] for key in spec.keys),
-            _dimensions(question, row, known),
-            _figures(question, metrics, row),
-        )
-        for row in figures
-    ]
-    rows = _ordered(question, _filled(question, metrics, rows))
-    page = rows[question.offset : question.offset + question.limit]
-    more = len(rows) > question.offset + question.limit
-    return {
+    page = page_of(inquiry, question)
+    found = {
         "from": _shown(question.span.lower, question),
         "to": _shown(question.span.upper, question),
         "timezone": str(question.zone),
         "currency": question.currency,
         "window": question.window,
-        "rows": [_shown_row(question, row) for row in page],
-        "next_cursor": cursor_of(question.offset + question.limit) if more else None,
+        "rows": page.rows,
+        "next_cursor": str(page.next_cursor) if page.next_cursor else None,
     }
+    return found | {"explain": page.explain} if page.explain is not None else found
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A row of the answer. `keys` tell rows apart that look alike: one user id in two organizations is two users."""
+def page_of(inquiry: Inquiry, question: Question) -> Page:
+    """The page of a question that its cursor leads to, up to `limit` rows, but not more than a page may have.
 
-    piece: int
-    keys: tuple[Any, ...]
-    dimensions: dict[str, Any]
-    figures: dict[str, Any]
-
-
-def _dimensions(question: Question, row: Figures, known: Mapping[int, Known]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in question.group_by:
-        value = row[column_of(name)]
-        if is_keyed(name):
-            meant = known.get(value)
-            found[name] = meant.value if meant else None
-            if name == "token":
-                found["token_name"] = meant.token_name if meant else None
-        elif name == STATUS_CLASS:
-            found[name] = f"{value}xx" if value else None
-        else:
-            found[name] = None if value == 0 else value
-    return found
-
-
-def _figures(question: Question, metrics: Mapping[str, _Metric], row: Figures) -> dict[str, Any]:
-    figures = {name: metric.figure(row) for name, metric in metrics.items()}
-    unconverted = whole(row, f"unconverted:{question.currency}")
-    return figures | {"unconverted_requests": unconverted} if unconverted else figures
-
-
-def _filled(question: Question, metrics: Mapping[str, _Metric], rows: list[_Row]) -> list[_Row]:
-    """With a row of zeros where there is no event: for every window if asked, and for a total of nothing."""
-    nothing = {name: metric.figure({}) for name, metric in metrics.items()}
-    if not question.group_by and question.window == "none" and not rows:
-        return [_Row(0, (), {}, nothing)]
-    if not question.fill or question.window == "none":
-        return rows
-    groups = {row.keys: row.dimensions for row in rows} or ({(): {}} if not question.group_by else {})
-    present = {(row.piece, row.keys) for row in rows}
-    missing = [
-        _Row(piece, keys, found, nothing)
-        for keys, found in groups.items()
-        for piece in range(1, len(question.windows) + 1)
-        if (piece, keys) not in present
-    ]
-    return rows + missing
+    Raises:
+        Forbidden, QuestionTooLarge: as `answer`.
+    """
+    if question.explain and "admin" not in inquiry.principal.scopes:
+        raise Forbidden('explain needs a token with the scope "admin".')
+    metrics = {name: _metric(name, question.currency) for name in question.metrics}
+    spec = Spec(
+        measures=tuple(dict.fromkeys(part for metric in metrics.values() for part in metric.measures)),
+        keys=tuple(column_of(name) for name in question.group_by),
+        span=question.span,
+        cuts=[window.lower for window in question.windows],
+        filters=inquiry.filters(question.filters),
+        as_of=question.cursor.as_of if question.cursor else None,
+    )
+    chosen = plan(spec)
+    shape, parameters = shape_of(spec, chosen)
+    after = question.cursor.after if question.cursor else None
+    page = PageShape(
+        shape=shape,
+        kinds=tuple(map(kind_of, spec.keys)),
+        order=_order(question, metrics),
+        fill=question.fill and question.window != "none",
+        after=None if after is None else tuple(value is not None for value in after),
+    )
+    limit = min(question.limit or MAX_LIMIT, MAX_LIMIT)
+    parameters |= {"rows": str(limit + 1), "pieces": str(len(question.windows))}
+    parameters |= {f"after_{number}": value for number, value in enumerate(after or ()) if value is not None}
+    sql = page_statement(page)
+    found = run_prepared(inquiry.connection, sql, parameters)
+    rows = [_row(question, metrics, spec, row) for row in found[:limit]]
+    if not rows and not question.group_by and question.window == "none":
+        rows = [{name: metric.figure({}) for name, metric in metrics.items()}]
+    cursor = None
+    if len(found) > limit:
+        columns = 1 + len(spec.keys) + page.kinds.count("token") + len(spec.measures)
+        as_of = spec.as_of or _snapshot(inquiry)
+        cursor = Cursor(question.digest, question.span, as_of, tuple(found[limit - 1][columns:]))
+    explain = None
+    if question.explain:
+        cubes = [cube.table.name for cube in chosen.cubes.values()]
+        explain = {"cubes": cubes, "rows_read": explained(inquiry.connection, sql, parameters)}
+    return Page(rows, cursor, explain)
 
 
-def _ordered(question: Question, rows: list[_Row]) -> list[_Row]:
-    """By window and dimensions (no value last), so that pages never overlap; before that by `order_by`."""
+def following(question: Question, page: Page, taken: int) -> Question | None:
+    """The question of the page after `page`, when `taken` rows were given in all; None where there is none."""
+    if page.next_cursor is None or (question.limit is not None and taken >= question.limit):
+        return None
+    left = None if question.limit is None else question.limit - taken
+    return replace(question, cursor=page.next_cursor, limit=left)
 
-    def place(row: _Row) -> Any:
-        return row.piece, [(value is None, str(value)) for value in row.dimensions.values()], [*map(str, row.keys)]
 
-    rows = sorted(rows, key=place)
+def _order(question: Question, metrics: Mapping[str, _Metric]) -> Order | None:
     if question.order_by is None:
-        return rows
+        return None
     name = question.order_by.removeprefix("-")
     largest_first = question.order_by.startswith("-")
-
-    def rank(row: _Row) -> Any:
-        value = row.piece if name == "window_start" else {**row.dimensions, **row.figures}[name]
-        if value is None:
-            return (not largest_first, 0)
-        return (largest_first, value)
-
-    return sorted(rows, key=rank, reverse=largest_first)
+    if name == "window_start":
+        return Order("window", largest_first=largest_first)
+    if name in metrics:
+        # Where fewer errors are more success.
+        return Order("metric", metrics[name].order, largest_first=largest_first != (name == "success_rate"))
+    return Order("key", key=question.group_by.index(name), largest_first=largest_first)
 
 
-def _shown_row(question: Question, row: _Row) -> dict[str, Any]:
-    if question.window == "none":
-        return row.dimensions | row.figures
-    return {"window_start": question.windows[row.piece - 1].start.isoformat(), **row.dimensions, **row.figures}
+def _row(question: Question, metrics: Mapping[str, _Metric], spec: Spec, row: Sequence[Any]) -> dict[str, Any]:
+    """A row as it is shown, from the columns of the statement."""
+    shown: dict[str, Any] = {}
+    if question.window != "none":
+        shown["window_start"] = question.windows[row[0] - 1].start.isoformat()
+    names = iter(row[1 + len(spec.keys) :])
+    for name, value in zip(question.group_by, row[1:], strict=False):
+        shown[name] = f"{value}xx" if name == STATUS_CLASS and value is not None else value
+        if name == "token":
+            shown["token_name"] = next(names)
+    figures = dict(zip(spec.measures, names, strict=False))
+    shown |= {name: metric.figure(figures) for name, metric in metrics.items()}
+    unconverted = whole(figures, f"unconverted:{question.currency}")
+    return shown | {"unconverted_requests": unconverted} if unconverted else shown
+
+
+def _snapshot(inquiry: Inquiry) -> str:
+    return str(inquiry.connection.execute(statement("query", "snapshot")).scalar_one())
 
 
 def _shown(instant: Any, question: Question) -> str | None:

@@ -286,7 +286,7 @@ def _cube_part(shape: Shape, buckets: Buckets) -> Select[Any]:
     columns = cube.table.c
     conditions = [columns.bucket >= _instant(f"{grain}_lower"), columns.bucket < _instant(f"{grain}_upper")]
     if buckets.several:
-        spans = cast(_parameter(f"{grain}_spans"), TSTZMULTIRANGE)
+        spans = cast(parameter(f"{grain}_spans"), TSTZMULTIRANGE)
         conditions.append(columns.bucket.op("<@")(spans))
     conditions += [
         _among(number, one, _of_bucket(columns, one.column), nothing_is_zero=True)
@@ -312,7 +312,7 @@ def _raw_part(
 def _span_part(shape: Shape, spans: str, filters: Iterable[ColumnElement[bool]]) -> Select[Any]:
     """Folded events of some spans: an index scan for each. The outer bounds let PostgreSQL leave out partitions."""
     each = func.unnest(
-        cast(_parameter(f"{spans}_lowers"), ARRAY(_INSTANT)), cast(_parameter(f"{spans}_uppers"), ARRAY(_INSTANT))
+        cast(parameter(f"{spans}_lowers"), ARRAY(_INSTANT)), cast(parameter(f"{spans}_uppers"), ARRAY(_INSTANT))
     )
     span = each.table_valued("lower", "upper").render_derived("span")
     time = usage_events.c.time
@@ -378,7 +378,7 @@ def _is_visible() -> ColumnElement[bool]:
 
 
 def _snapshot() -> ColumnElement[Any]:
-    return cast(_parameter("as_of"), _Snapshot())
+    return cast(parameter("as_of"), _Snapshot())
 
 
 def _stored_txid(xid: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -409,18 +409,18 @@ def _condition(
     return or_(*choices)
 
 
-def _array(column: str, parameter: str) -> ColumnElement[Any]:
+def _array(column: str, name: str) -> ColumnElement[Any]:
     of: TypeEngine[Any] = String() if column.startswith(LABEL) else Integer()
-    return cast(_parameter(parameter), ARRAY(of))
+    return cast(parameter(name), ARRAY(of))
 
 
-def _parameter(name: str) -> ColumnElement[Any]:
+def parameter(name: str) -> ColumnElement[Any]:
     """A parameter without a type: it has the one that the statement casts it to, once and not for each row."""
     return bindparam(name, type_=NullType())
 
 
-def _instant(parameter: str) -> ColumnElement[Any]:
-    return cast(_parameter(parameter), _INSTANT)
+def _instant(name: str) -> ColumnElement[Any]:
+    return cast(parameter(name), _INSTANT)
 
 
 def _of_bucket(columns: Any, key: str) -> ColumnElement[Any]:
@@ -433,7 +433,7 @@ def _value_of_bucket(cube: Cube, name: str) -> ColumnElement[Any]:
 
 def _of_event(key: str) -> ColumnElement[Any]:
     if key.startswith(LABEL):
-        name = _parameter(key.removeprefix(LABEL))
+        name = parameter(key.removeprefix(LABEL))
         label: ColumnElement[Any] = usage_events.c.labels[cast(name, String)].astext
         return label
     if key == IS_AI:
@@ -461,7 +461,7 @@ def _value_of_event(name: str) -> ColumnElement[Any]:
 def _piece(shape: Shape, instant: ColumnElement[Any]) -> ColumnElement[Any]:
     if not shape.cuts:
         return _ZERO.label("piece")
-    cuts = cast(_parameter("cuts"), ARRAY(_INSTANT))
+    cuts = cast(parameter("cuts"), ARRAY(_INSTANT))
     return func.width_bucket(instant, cuts).label("piece")
 
 
@@ -488,7 +488,7 @@ def _amount(of: Any, currency: str) -> ColumnElement[Any]:
     if column != "cost":
         return of[column]  # type: ignore[no-any-return]
     given_in = func.split_part(_CURRENCY.c.value, literal_column("','"), literal_column("1"))
-    return case((given_in == cast(_parameter(f"currency_{currency}"), String), of.cost))
+    return case((given_in == cast(parameter(f"currency_{currency}"), String), of.cost))
 
 
 def _bounds(name: str, spans: Sequence[Span]) -> Parameters:

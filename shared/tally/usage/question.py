@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from tally.errors import FieldError, Malformed
 from tally.event import parse_time
 from tally.usage.coverage import Span
+from tally.usage.cursor import Cursor, digest_of, read_cursor
 from tally.usage.spec import LABEL
 from tally.usage.windows import WINDOWS, LocalWindow, WindowName, start_of_day, windows, zone
 
@@ -28,16 +29,28 @@ DEFAULT_METRICS = ("requests", "total_tokens", "cost")
 MAX_LIMIT = 10_000
 MAX_WINDOWS = 50_000
 DEFAULT_DAYS = 30
+Choice = TypeVar("Choice", bound=str)
 _STATUS_CLASS = re.compile(r"[1-5]xx")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PARAMETERS = (
     "metrics", "group_by", "window", "from", "to", "timezone", "currency", "order_by", "limit", "cursor", "fill",
+    "format", "explain",
 )  # fmt: skip
+# Parameters that may differ from page to page.
+_OF_A_PAGE = ("cursor", "limit", "explain")
+Format = Literal["json", "csv", "ndjson"]
+FORMATS: tuple[Format, ...] = ("json", "csv", "ndjson")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. `windows` is empty for one figure over the whole range."""
+    """What is asked.
+
+    Attributes:
+        windows: empty for one figure over the whole range.
+        limit: rows at most; None is all of them.
+        digest: what the cursors of this question carry.
+    """
 
     metrics: tuple[str, ...]
     group_by: tuple[str, ...]
@@ -48,9 +61,12 @@ class Question:
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     currency: str = "USD"
     order_by: str | None = None
-    limit: int = MAX_LIMIT
-    offset: int = 0
+    limit: int | None = MAX_LIMIT
+    cursor: Cursor | None = None
     fill: bool = False
+    format: Format = "json"
+    explain: bool = False
+    digest: str = ""
 
 
 class _Faults:
@@ -86,12 +102,14 @@ def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Ques
             faults.add(name, "has a NUL character", "")
         else:
             given.setdefault(name, []).append(value)
+    single = {name: values[-1] for name, values in given.items() if name in _PARAMETERS}
+    where = _zone(single, faults)
+    digest = digest_of((name, value) for name, values in given.items() for value in values if name not in _OF_A_PAGE)
+    cursor = _cursor(single, digest, faults)
     metrics = _names(given, "metrics", METRICS, faults) or DEFAULT_METRICS
     group_by = _names(given, "group_by", DIMENSIONS, faults)
-    single = {name: values[-1] for name, values in given.items() if name in _PARAMETERS}
-    window = _window(single, faults)
-    where = _zone(single, faults)
-    span = _range(single, where, now, faults)
+    window = _one_of(single, "window", WINDOWS, faults)
+    span = cursor.span if cursor else _range(single, where, now, faults)
     cut: list[LocalWindow] = []
     if window != "none" and span.lower and span.upper and not faults.errors:
         for one in windows(span.lower, span.upper, window, where):
@@ -114,8 +132,11 @@ def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Ques
         currency=_currency(single, faults),
         order_by=_order(single, metrics, group_by, faults),
         limit=_limit(single, faults),
-        offset=_offset(single, faults),
-        fill=_fill(single, faults),
+        cursor=cursor,
+        fill=_one_of(single, "fill", ("none", "zero"), faults) == "zero",
+        format=_one_of(single, "format", FORMATS, faults),
+        explain=_one_of(single, "explain", ("false", "true"), faults) == "true",
+        digest=digest,
     )
     faults.raise_if_any()
     return question
@@ -138,11 +159,6 @@ def parse_zone(name: str) -> ZoneInfo:
     return found
 
 
-def cursor_of(offset: int) -> str:
-    """The cursor of the page that starts at a row."""
-    return f"r{offset}"
-
-
 def _names(given: dict[str, list[str]], parameter: str, allowed: Sequence[str], faults: _Faults) -> tuple[str, ...]:
     values = given.pop(parameter, [])
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
@@ -151,14 +167,6 @@ def _names(given: dict[str, list[str]], parameter: str, allowed: Sequence[str], 
             labels = f" and {LABEL}NAME" if allowed is DIMENSIONS else ""
             faults.add(parameter, f'"{name[:100]}" is not known; allowed are {", ".join(allowed)}{labels}', name)
     return tuple(dict.fromkeys(names))
-
-
-def _window(single: Mapping[str, str], faults: _Faults) -> WindowName:
-    name = single.get("window", "none")
-    if name not in WINDOWS:
-        faults.add("window", f"allowed are {', '.join(WINDOWS)}", name)
-        return "none"
-    return name
 
 
 def _zone(single: Mapping[str, str], faults: _Faults) -> ZoneInfo:
@@ -243,7 +251,10 @@ def _order(single: Mapping[str, str], metrics: Sequence[str], group_by: Sequence
     return order
 
 
-def _limit(single: Mapping[str, str], faults: _Faults) -> int:
+def _limit(single: Mapping[str, str], faults: _Faults) -> int | None:
+    """Rows at most; without a limit, JSON has as many as a page may have, and other formats have all."""
+    if "limit" not in single and single.get("format", "json") != "json":
+        return None
     text = single.get("limit", str(MAX_LIMIT))
     if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
         faults.add("limit", f"expected a whole number from 1 to {MAX_LIMIT}", text)
@@ -251,18 +262,19 @@ def _limit(single: Mapping[str, str], faults: _Faults) -> int:
     return int(text)
 
 
-def _offset(single: Mapping[str, str], faults: _Faults) -> int:
-    cursor = single.get("cursor")
-    if cursor is None:
-        return 0
-    if not re.fullmatch(r"r[0-9]{1,9}", cursor):
-        faults.add("cursor", "expected the next_cursor of an answer", cursor)
-        return 0
-    return int(cursor[1:])
+def _cursor(single: Mapping[str, str], digest: str, faults: _Faults) -> Cursor | None:
+    text = single.get("cursor")
+    try:
+        return None if text is None else read_cursor(text, digest)
+    except ValueError as error:
+        faults.add("cursor", str(error), text or "")
+        return None
 
 
-def _fill(single: Mapping[str, str], faults: _Faults) -> bool:
-    fill: str | Literal["none"] = single.get("fill", "none")
-    if fill not in ("none", "zero"):
-        faults.add("fill", "allowed are none, zero", fill)
-    return fill == "zero"
+def _one_of(single: Mapping[str, str], parameter: str, allowed: Sequence[Choice], faults: _Faults) -> Choice:
+    """The value of a parameter with few; the first is the default."""
+    value = single.get(parameter, allowed[0])
+    if value not in allowed:
+        faults.add(parameter, f"allowed are {', '.join(allowed)}", value)
+        return allowed[0]
+    return value  # type: ignore[return-value]
