@@ -35,6 +35,10 @@ class TotalParameters(PeriodParameters):
 
     operation: Text | None = Field(None, description="Only events with this operation; empty for none.")
 
+    def filters(self) -> dict[str, tuple[str, ...]]:
+        """The filter given, by the dimension that it is on."""
+        return {} if self.operation is None else {"operation": (self.operation,)}
+
 
 class TopParameters(PeriodParameters, CurrencyParameters):
     """A range, and how many users."""
@@ -74,7 +78,7 @@ async def statistics(ask: Asker, parameters: Annotated[StatisticsParameters, Que
 @router.get(f"{_PATH}/total-tokens", responses=example({"total_tokens": 1550}))
 async def total_tokens(ask: Asker, parameters: Annotated[TotalParameters, Query()]) -> JsonAnswer:
     """All tokens of a range."""
-    filters = {} if parameters.operation is None else {"operation": (parameters.operation,)}
+    filters = parameters.filters()
     return JsonAnswer(await ask(lambda inquiry: generator.total_tokens(inquiry, parameters.span(inquiry.now), filters)))
 
 
