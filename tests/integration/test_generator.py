@@ -153,7 +153,7 @@ def test_token_types_are_as_counted_by_hand(half: HalfFolded, zone: str) -> None
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize(("days", "past"), [("30", "28"), ("1", "2"), ("7", "14"), ("366", "200")])
+@pytest.mark.parametrize(("days", "past"), [("30", "28"), ("1", "2"), ("7", "14"), ("366", "90")])
 def test_the_forecast_is_as_counted_by_hand(half: HalfFolded, zone: str, days: str, past: str) -> None:
     for currency, now in zip(CURRENCIES, NOWS[:1] + NOWS[-3:], strict=True):
         given = {"days": days, "history_days": past, "timezone": zone, "currency": currency}
@@ -178,7 +178,8 @@ def test_plain_calls_take_nobody_s_place_among_the_top(store: Store) -> None:
 
 
 def test_the_cost_of_a_plain_call_is_not_in_the_sum_that_it_shares_with_tokens_alone(store: Store) -> None:
-    events = [{"id": "tokens", "total_tokens": 10, "cost_rub": "0.1"}, {"id": "call", "route": "/", "cost_rub": "9"}]
+    events: list[dict[str, Any]] = [{"id": "tokens", "total_tokens": 10, "cost_rub": "0.1"}]
+    events += [{"id": "call", "route": "/", "cost_rub": "9"}]
     events += [{"id": "euro", "route": "/", "cost": {"amount": "1", "currency": "EUR"}}]
     record(store, [{"source": "shared", "time": "2026-04-05T10:00:00Z", **event} for event in events], NOW)
     fold_step(store)
