@@ -164,13 +164,13 @@ def test_the_forecast_is_as_counted_by_hand(half: HalfFolded, zone: str, days: s
 
 
 def test_plain_calls_take_nobody_s_place_among_the_top(store: Store) -> None:
-    events: list[dict[str, Any]] = [
-        {"id": f"plain {number}", "route": "/", "user_id": f"plain {number}", "cost_rub": "5"} for number in range(5)
-    ]
-    events += [{"id": "ai", "model": "gpt-4", "user_id": "ai", "cost_rub": "7"}]
-    events += [{"id": "ai calls", "route": "/", "user_id": "ai", "cost_rub": "100"}]
+    shared = {"source": "tail", "time": "2026-04-06T10:00:00Z"}
+    plain = [{"id": f"call {name}", "route": "/", "user_id": name, "cost_rub": "5", **shared} for name in "abcde"]
+    record(store, plain, NOW)  # first, so that these users are the earlier known ones
+    events: list[dict[str, Any]] = [{"id": "ai", "model": "gpt-4", "user_id": "ai", "cost_rub": "7"}]
+    events += [{"id": "call of ai", "route": "/", "user_id": "ai", "cost_rub": "100"}]
     events += [{"id": "nobody", "total_tokens": 3, "cost_rub": "1"}]
-    record(store, [{"source": "tail", "time": "2026-04-06T10:00:00Z", **event} for event in events], NOW)
+    record(store, [{**shared, **event} for event in events], NOW)
     fold_step(store)
     expected = {"user_id": "ai", "user_name": None, "total_tokens": 0, "requests": 1, "cost": 7}
     assert top_users(store, {"limit": "1"}) == [expected]
