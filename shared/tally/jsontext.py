@@ -45,7 +45,10 @@ def dump(value: object) -> bytes:
 
 def dump_answer(value: object) -> bytes:
     """`value` as compact JSON for clients: a `Decimal` with up to 10 decimals, times with their offset."""
-    return orjson.dumps(value, default=_to_ten_decimals)
+    try:
+        return orjson.dumps(value, default=_to_ten_decimals)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_with_long_integers(value), default=_to_ten_decimals)
 
 
 def nul_in(value: object) -> str | None:

@@ -117,9 +117,9 @@ class Oracle:
         facts = [fact for fact in self.facts if all(fact.dimension(name) == value for name, value in filters.items())]
         days = [(fact, fact.time.astimezone(zone).date()) for fact in facts]
         return {
-            "today": _totals(fact for fact, day in days if day == today),
-            "this_month": _totals(fact for fact, day in days if (day.year, day.month) == (today.year, today.month)),
-            "all_time": _totals(facts),
+            "today": totals(fact for fact, day in days if day == today),
+            "this_month": totals(fact for fact, day in days if (day.year, day.month) == (today.year, today.month)),
+            "all_time": totals(facts),
         }
 
     def stats(self, hours: int, now: datetime) -> Row:
@@ -136,14 +136,14 @@ class Oracle:
             "overview": {
                 "total_calls": len(all_facts),
                 "total_errors": sum(fact.is_error for fact in all_facts),
-                "avg_response_time": _one_decimal(_average(all_facts)),
-                "success_rate": _one_decimal(_rate(all_facts, errors=False)),
+                "avg_response_time": one_decimal(_average(all_facts)),
+                "success_rate": one_decimal(_rate(all_facts, errors=False)),
             },
             "hourly_usage": [
                 {
                     "hour": hour.isoformat(),
                     "call_count": len(facts),
-                    "avg_response_time": _one_decimal(_average(facts)),
+                    "avg_response_time": one_decimal(_average(facts)),
                 }
                 for hour, facts in by_hour.items()
             ],
@@ -158,8 +158,8 @@ class Oracle:
             "routes": {
                 route: {
                     "call_count": len(facts),
-                    "avg_response_time": _one_decimal(_average(facts)),
-                    "success_rate": _one_decimal(_rate(facts, errors=False)),
+                    "avg_response_time": one_decimal(_average(facts)),
+                    "success_rate": one_decimal(_rate(facts, errors=False)),
                 }
                 for route, facts in _by(all_facts, "route").items()
             },
@@ -176,7 +176,7 @@ class Oracle:
             if name == "token":
                 row["token_name"] = self._token_names.get(value, (None, None))[0]
         for name in question.metrics:
-            row[name] = shown(_metric(name, facts, question.currency))
+            row[name] = shown(metric(name, facts, question.currency))
         if "cost" in question.metrics:
             unconverted = sum(bool(fact.costs) and question.currency not in fact.costs for fact in facts)
             if unconverted:
@@ -324,7 +324,8 @@ def _windows(lower: datetime, upper: datetime, window: str, zone: ZoneInfo) -> l
     return [start for start in found if start is not None]
 
 
-def _metric(name: str, facts: Sequence[Fact], currency: str) -> Fraction | Decimal | int | None:
+def metric(name: str, facts: Sequence[Fact], currency: str) -> Fraction | Decimal | int | None:
+    """A metric of `GET /v1/usage` over events, exact."""
     times = sorted(fact.response_time for fact in facts if fact.response_time is not None)
     simple: dict[str, Callable[[], Fraction | Decimal | int | None]] = {
         "requests": lambda: len(facts),
@@ -366,21 +367,23 @@ def _sum(amounts: Iterable[Decimal]) -> Decimal:
     return total
 
 
-def _one_decimal(value: Fraction | None) -> Decimal:
+def one_decimal(value: Fraction | None) -> Decimal:
+    """A figure as compatible endpoints show it: one decimal, half up; 0 of nothing."""
     if value is None:
         return Decimal(0)
     exact = _EXACT.divide(Decimal(value.numerator), Decimal(value.denominator))
     return exact.quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
-def _totals(facts: Iterable[Fact]) -> Row:
+def totals(facts: Iterable[Fact]) -> Row:
+    """System A's totals of events."""
     facts = list(facts)
     found: Row = {
         "total_tokens": sum(fact.counts.get("total_tokens", 0) for fact in facts),
         "prompt_tokens": sum(fact.counts.get("input_tokens", 0) for fact in facts),
         "completion_tokens": sum(fact.counts.get("output_tokens", 0) for fact in facts),
-        "cost_usd": shown(_metric("cost", facts, "USD")),
-        "cost_rub": shown(_metric("cost", facts, "RUB")),
+        "cost_usd": shown(metric("cost", facts, "USD")),
+        "cost_rub": shown(metric("cost", facts, "RUB")),
         "requests_count": len(facts),
     }
     unconverted = {code: sum(bool(fact.costs) and code not in fact.costs for fact in facts) for code in ("USD", "RUB")}

@@ -115,3 +115,8 @@ def test_a_nul_is_found_wherever_it_is(value: object, where: str | None) -> None
 )
 def test_answers_have_up_to_10_decimals(number: str, shown: bytes) -> None:
     assert jsontext.dump_answer(Decimal(number)) == shown
+
+
+def test_answers_have_sums_of_any_length() -> None:
+    answer = {"rows": [{"total_tokens": 10**30, "cost": Decimal("1.50")}]}
+    assert jsontext.dump_answer(answer) == b'{"rows":[{"total_tokens":1' + b"0" * 30 + b',"cost":1.5}]}'

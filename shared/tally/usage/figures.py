@@ -1,17 +1,25 @@
 """Figures from the sums of the engine: rates, averages, and how compatible endpoints round them. Pure."""
 
-from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import reduce
 from typing import Any
 
 Figures = Mapping[str, Any]
 _HUNDRED = Decimal(100)
 _TENTH = Decimal("0.1")
+# More digits than the sum of any number of amounts has.
+_EXACT = Context(prec=120)
 
 
 def whole(figures: Figures, name: str) -> int:
     """A count of a row; 0 where there is none."""
     return int(figures.get(name) or 0)
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """The sum of amounts, not rounded."""
+    return reduce(_EXACT.add, amounts, Decimal(0))
 
 
 def percentage(part: int, of: int) -> Decimal | None:
