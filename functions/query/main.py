@@ -17,12 +17,14 @@ from tally.process import settle
 from tally.schema import SchemaGuard
 from tally.settings import settings
 from tally.tokens import Verifier
+from tally.usage.engine import QUERY_OPTIONS
 
 
 @cache
 def _app() -> FastAPI:
     seconds = settings().query_timeout_seconds
-    store = Store(settings(), "tally query", pool_size=10, options={"statement_timeout": str(int(seconds * 1000))})
+    options = {**QUERY_OPTIONS, "statement_timeout": str(int(seconds * 1000))}
+    store = Store(settings(), "tally query", pool_size=10, options=options)
     guard = SchemaGuard(store)
     authenticator = Authenticator(Verifier(store, settings().token_ttl_seconds), guard)
     app = application("query", "Who used what, how much, how fast, how often it failed, and what it cost.", guard)

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     ] = Field(2.0, description="Seconds for which a function may use an API token without reading it again.")
     query_timeout_seconds: Annotated[
         float, Field(gt=0, le=3600, allow_inf_nan=False), Expects("a number of seconds above 0, at most 3600")
-    ] = Field(30.0, description="Seconds after which a question is given up as too large.")
+    ] = Field(4.5, description="Seconds after which a question is given up as too large.")
 
     @model_validator(mode="after")
     def _one_database_and_one_publisher(self) -> Self:

@@ -1,5 +1,6 @@
 """query answers each caller about what is its own, and says what is wrong with a question."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 
 from tally import tokens
 from tally.database import Store
-from tests.support.functions import Functions, Stack, read_json, register_admin
-from tests.support.postgres import Server, settings_of
+from tally.settings import Settings
+from tests.support.functions import ADMIN, Functions, Stack, read_json, register_admin
+from tests.support.postgres import Server, scalar, settings_of
+from tests.support.waiting import eventually
 
 ENDPOINTS = ("/v1/usage", "/api/v1/billing/usage/tokens/summary", "/api/usage/stats")
 TOKEN = "cd" * 32
@@ -163,3 +166,41 @@ def test_a_question_over_the_time_limit_is_a_422_with_advice(postgres: Server, f
     assert "too large" in answer.json()["detail"]
     assert query.get("/v1/usage").status_code == 200
     postgres.drop(url)
+
+
+def test_the_statement_of_a_caller_who_is_gone_is_stopped(postgres: Server, functions: Functions) -> None:
+    url = postgres.create()
+    register_admin(url)
+    query = functions.start("query", url, query_timeout_seconds=600)
+    assert query.get("/v1/usage").status_code == 200
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tally query' AND wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE usage_events")
+        with socket.create_connection((query.client.base_url.host, query.client.base_url.port or 0)) as caller:
+            request = f"GET /v1/usage?group_by=label:x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
+            caller.sendall(request.encode())
+            eventually(lambda: scalar(url, waiting) == 1, "the statement waits")
+        eventually(lambda: scalar(url, waiting) == 0, "the statement was stopped")
+    assert query.get("/v1/usage").status_code == 200
+    assert "unexpected" not in query.log
+    postgres.drop(url)
+
+
+def test_a_question_has_less_than_five_seconds_by_default() -> None:
+    assert Settings().query_timeout_seconds < 5
+
+
+def test_explain_says_what_was_read_and_is_for_admins(stack: Stack, told: dict[str, str]) -> None:
+    today = datetime.now(UTC).date()
+    given = {"from": str(today - timedelta(days=20)), "to": str(today + timedelta(days=1)), "group_by": "route"}
+    answer = stack.query.get("/v1/usage", params={**given, "explain": "true"})
+    assert answer.status_code == 200
+    explain = answer.json()["explain"]
+    assert explain["cubes"] == ["cube_route_day"]
+    assert explain["rows_read"]["usage_events"] >= 5  # nothing is folded here
+    assert explain["rows_read"]["fold_state"] >= 1
+    assert "explain" not in stack.query.get("/v1/usage", params=given).json()
+    assert stack.query.get("/v1/usage", told["all"], params={**given, "explain": "true"}).status_code == 403
