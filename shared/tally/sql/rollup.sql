@@ -33,13 +33,15 @@ WHERE api_tokens.token_hash = used.token_hash;
 
 -- name: add_detailed_users
 -- Users of the events just folded who have become detailed with them.
+WITH users AS MATERIALIZED (
+    SELECT user_key FROM usage_events WHERE txid >= :low AND txid < :high AND user_key IS NOT NULL
+    EXCEPT
+    SELECT user_key FROM detailed_users
+)
 INSERT INTO detailed_users (user_key)
 SELECT user_key
-FROM cube_user_month
-WHERE user_key IN (SELECT user_key FROM usage_events WHERE txid >= :low AND txid < :high)
-  AND NOT EXISTS (SELECT FROM detailed_users AS known WHERE known.user_key = cube_user_month.user_key)
-GROUP BY user_key
-HAVING sum(requests) >= :events
+FROM users
+WHERE (SELECT sum(requests) FROM cube_user_month WHERE cube_user_month.user_key = users.user_key) >= :events
 RETURNING user_key;
 
 -- name: advance
