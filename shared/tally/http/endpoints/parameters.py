@@ -1,13 +1,26 @@
 """What query parameters of several endpoints have in common. FastAPI checks and documents them."""
 
+import re
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from tally.usage.question import parse_zone
 
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
+
+
+def _written_whole(value: object) -> object:
+    """As it is, if it is written as a whole number; pydantic alone would also take " 7 ", "7.0" and "1_000"."""
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise PydanticCustomError("whole", "expected a whole number of at most 9 digits")
+    return value
+
+
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+Whole = Annotated[int, BeforeValidator(_written_whole)]
 
 
 class Parameters(BaseModel):
