@@ -12,23 +12,16 @@ from tally.errors import NotFound
 from tally.principal import Principal
 from tally.usage import gateway
 from tally.usage.inquiry import Inquiry
+from tests.support.callers import CALLERS, is_own
 from tests.support.events import TOKENS
 from tests.support.functions import read_json
 from tests.support.gateway_oracle import GatewayOracle
 from tests.support.half_folded import EVERYBODY, MOMENTS, NAMES, NOW, HalfFolded, half_folded
-from tests.support.oracle import Fact
 from tests.support.postgres import Server, rows
 
 ZONES = (
     "UTC", "Europe/Moscow", "Asia/Taipei", "Asia/Kolkata", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe",
 )  # fmt: skip
-READ = frozenset({"read"})
-CALLERS = {
-    "everybody": EVERYBODY,
-    "acme": Principal("t", "acme", READ, organization_id="acme"),
-    "anna of globex": Principal("t", "anna", READ, organization_id="globex", user_id="anna"),
-    "boris of nowhere": Principal("t", "boris", READ, user_id="boris"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +34,6 @@ def half(postgres: Server) -> Iterator[HalfFolded]:
 def known(half: HalfFolded) -> dict[str, int]:
     kinds = "SELECT value, key FROM dimensions WHERE kind IN ('route', 'token', 'error_type')"
     return dict(rows(half.url, kinds))
-
-
-def is_own(fact: Fact, caller: Principal) -> bool:
-    if caller is EVERYBODY:
-        return True
-    if caller.user_id is not None:
-        return fact.user == (caller.organization_id or "", caller.user_id)
-    return bool(fact.dimension("organization_id") == caller.organization_id)
 
 
 @pytest.fixture(params=CALLERS)

@@ -43,11 +43,13 @@ def accounts(inquiry: Inquiry, limit: int, after: str = "") -> tuple[list[dict[s
     edges = sorted({edge for period in periods for edge in (period.start, period.end)})
     keys = [account.key for account in page if account.key is not None]
     spec = Spec(("requests", "last_time"), ("organization_key",), cuts=edges, filters={"organization_key": keys} | own)
-    rows = engine.run(inquiry.connection, spec)
+    rows: dict[int, list[Figures]] = {}
+    for row in engine.run(inquiry.connection, spec):
+        rows.setdefault(row["organization_key"], []).append(row)
     items = []
     for account, period in zip(page, periods, strict=True):
-        of_account = [row for row in rows if row["organization_key"] == account.key]
-        # The value of a dimension is stored before its event, which then may have been refused.
+        of_account = rows.get(account.key, [])
+        # An organization becomes known before its event is stored, and the event may be refused then.
         if account.name is not None or of_account:
             pieces = range(edges.index(period.start) + 1, edges.index(period.end) + 1)
             items.append(_account(account, period, of_account, pieces))
