@@ -2,22 +2,17 @@
 -- own; null is everybody's.
 
 -- name: received
--- How many events were received since :hour, and how many since :recent; when the last one was; and how many
--- organizations have an event that was received since :recent or were themselves changed since then. For the last
--- one, only those are read that were received after the one stored last.
+-- How many events were received since :hour, and how many since :recent; when the last one since :hour was; and how
+-- many organizations have an event that was received since :recent or were themselves changed since then.
 WITH own AS NOT MATERIALIZED (
-    SELECT received_at, txid, organization_key
+    SELECT received_at, organization_key
     FROM usage_events
     WHERE (CAST(:organization_key AS integer) IS NULL OR organization_key = CAST(:organization_key AS integer))
       AND (CAST(:user_key AS integer) IS NULL OR user_key = CAST(:user_key AS integer))
 )
 SELECT count(*) AS last_hour,
        count(*) FILTER (WHERE received_at > :recent) AS recent,
-       (
-           SELECT max(received_at)
-           FROM own
-           WHERE received_at >= (SELECT received_at FROM own ORDER BY txid DESC LIMIT 1)
-       ) AS last,
+       max(received_at) AS last,
        (
            SELECT count(*)
            FROM (
@@ -32,6 +27,13 @@ SELECT count(*) AS last_hour,
        ) AS updated_accounts
 FROM own
 WHERE received_at > :hour;
+
+-- name: last_receipt
+-- When the last event of all was received, for where none was lately: reads every event of the caller's.
+SELECT max(received_at) AS last
+FROM usage_events
+WHERE (CAST(:organization_key AS integer) IS NULL OR organization_key = CAST(:organization_key AS integer))
+  AND (CAST(:user_key AS integer) IS NULL OR user_key = CAST(:user_key AS integer));
 
 -- name: errors
 -- The errors received since :day by status and route, the most first, then the route known earlier. The condition is

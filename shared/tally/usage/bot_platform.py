@@ -102,6 +102,7 @@ def diagnostics(inquiry: Inquiry) -> dict[str, Any]:
         return [dict(row) for row in found.mappings()]
 
     [received], errors, slowest = rows("received"), rows("errors"), rows("slowest")
+    last = received["last"] or rows("last_receipt")[0]["last"]
     known = known_values(
         inquiry.connection,
         {row["route_key"] or 0 for row in (*errors, *slowest)} | {row["method_key"] or 0 for row in slowest},
@@ -114,7 +115,7 @@ def diagnostics(inquiry: Inquiry) -> dict[str, Any]:
         "recent_records": received["recent"],
         "unique_users": whole(total, "unique_users"),
         "unique_endpoints": sum(row["route_key"] != 0 for row in routes),
-        "last_record_age_seconds": None if received["last"] is None else _seconds(now - received["last"]),
+        "last_record_age_seconds": None if last is None else _seconds(now - last),
         "updated_accounts": received["updated_accounts"],
         "errors": [_error(row, known) for row in errors],
         "slowest": [_endpoint(row, known) for row in slowest],
