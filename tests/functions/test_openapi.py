@@ -21,10 +21,20 @@ def test_the_description_is_valid(description: dict[str, Any]) -> None:
     validate(description)
 
 
-def test_every_described_path_is_there(stack: Stack, description: dict[str, Any]) -> None:
+def test_every_described_path_answers_the_example_of_what_it_must_be_told(
+    stack: Stack, description: dict[str, Any]
+) -> None:
+    assert stack.send({"route": "/v1/chat", "token_hash": "cd" * 32}).status_code == 202
     for path, operations in description["paths"].items():
-        for method in operations:
-            assert stack.query.request(method.upper(), path).status_code == 200
+        for method, operation in operations.items():
+            required = {
+                one["name"]: (one["in"], one["schema"]["examples"][0])
+                for one in operation.get("parameters", ())
+                if one["required"]
+            }
+            url = path.format(**{name: example for name, (where, example) in required.items() if where == "path"})
+            given = {name: example for name, (where, example) in required.items() if where == "query"}
+            assert stack.query.request(method.upper(), url, params=given).status_code == 200
 
 
 def test_what_may_be_asked_is_described_and_the_example_works(stack: Stack, description: dict[str, Any]) -> None:

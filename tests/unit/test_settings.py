@@ -33,7 +33,7 @@ def test_defaults_need_no_environment() -> None:
     chosen = read()
     assert (chosen.port, chosen.data_dir, chosen.sample) == (8080, Path(".tally"), True)
     assert (chosen.raw_retention_days, chosen.log_level) == (400, "INFO")
-    assert (chosen.token_ttl_seconds, chosen.query_timeout_seconds) == (2, 30)
+    assert (chosen.token_ttl_seconds, chosen.query_timeout_seconds) == (2, 4.5)
 
 
 def test_each_setting_has_a_variable_a_meaning_and_an_expectation() -> None:

@@ -35,6 +35,15 @@ class Inquiry:
         given = given or {}
         return filter_keys(self.connection, given) | self._own(given)
 
+    def own_keys(self) -> dict[str, int | None]:
+        """The keys that keep a fixed statement to the caller's own, by column; None where nothing restricts it.
+
+        Raises:
+            Forbidden: the token may read only its own and is bound to nobody.
+        """
+        own = self._own({})
+        return {column: own[column][0] if column in own else None for column in ("organization_key", "user_key")}
+
     def _own(self, given: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
         if "read:all" in self.principal.scopes:
             return {}

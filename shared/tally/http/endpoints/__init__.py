@@ -6,9 +6,9 @@ is counted is in `tally.usage`.
 
 from fastapi import FastAPI
 
-from tally.http.endpoints import content_platform, gateway, generator, usage
+from tally.http.endpoints import bot_platform, content_platform, gateway, generator, usage
 
-ROUTERS = (usage.router, content_platform.router, gateway.router, generator.router)
+ROUTERS = (usage.router, content_platform.router, bot_platform.router, generator.router, gateway.router)
 
 
 def include(app: FastAPI) -> None:
