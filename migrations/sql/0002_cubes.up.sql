@@ -21,9 +21,9 @@ $$;
 -- One array of several, as they come.
 CREATE AGGREGATE array_concat(bigint[]) (SFUNC = array_cat, STYPE = bigint[], PARALLEL = SAFE);
 
--- Key 0 stands for "no value". Costs are kept by the currencies they were given in (currency_key), so that each
--- converts at its own day's rate. Sums of tokens are numeric: a few thousand events of the largest counts would
--- overflow a bigint.
+-- Key 0 stands for "no value". Sums of tokens are numeric: a few thousand events of the largest counts would overflow
+-- a bigint. Two billion requests of one key fit into no hour. Each cube is like some of the tables that follow; a cube
+-- with the key of the currency also has the cost in it, so that it can be converted at its own day's rate.
 CREATE TABLE cube_calls (
     requests             bigint NOT NULL,
     errors               bigint NOT NULL,
@@ -36,6 +36,9 @@ CREATE TABLE cube_usual (
     timed_requests       bigint NOT NULL,
     response_time_ms     numeric NOT NULL,
     unpriced_requests    bigint NOT NULL,
+    priced_requests      bigint NOT NULL,
+    usd_requests         bigint NOT NULL,
+    rub_requests         bigint NOT NULL,
     input_tokens         numeric NOT NULL,
     output_tokens        numeric NOT NULL,
     total_tokens         numeric NOT NULL,
@@ -43,9 +46,30 @@ CREATE TABLE cube_usual (
     estimated_tokens     numeric NOT NULL,
     min_response_time_ms numeric,
     max_response_time_ms numeric,
-    cost                 numeric,
-    cost_usd             numeric,
-    cost_rub             numeric
+    cost_usd             numeric NOT NULL,
+    cost_rub             numeric NOT NULL
+);
+CREATE TABLE cube_usual_hour (
+    requests             integer NOT NULL,
+    errors               integer NOT NULL,
+    timed_requests       integer NOT NULL,
+    response_time_ms     numeric NOT NULL,
+    unpriced_requests    integer NOT NULL,
+    priced_requests      integer NOT NULL,
+    usd_requests         integer NOT NULL,
+    rub_requests         integer NOT NULL,
+    input_tokens         numeric NOT NULL,
+    output_tokens        numeric NOT NULL,
+    total_tokens         numeric NOT NULL,
+    cached_input_tokens  numeric NOT NULL,
+    estimated_tokens     numeric NOT NULL,
+    min_response_time_ms numeric,
+    max_response_time_ms numeric,
+    cost_usd             numeric NOT NULL,
+    cost_rub             numeric NOT NULL
+);
+CREATE TABLE cube_cost (
+    cost                 numeric NOT NULL
 );
 CREATE TABLE cube_times (
     first_time           timestamptz NOT NULL,
@@ -61,7 +85,7 @@ CREATE TABLE cube_histogram (
     histogram            bigint[]
 );
 
--- Users with so many events that the cubes by hour and by model are kept for them. Nobody is ever taken out.
+-- Users with so many events that the cubes by hour, agent and model are kept for them. Nobody is ever taken out.
 CREATE TABLE detailed_users (
     user_key integer PRIMARY KEY
 );
@@ -71,12 +95,10 @@ CREATE TABLE cube_source_hour (
     organization_key     integer NOT NULL,
     source_key           integer NOT NULL,
     currency_key         integer NOT NULL,
-    LIKE cube_usual,
-    LIKE cube_times,
-    LIKE cube_received,
-    LIKE cube_histogram,
+    LIKE cube_usual_hour,
+    LIKE cube_cost,
     PRIMARY KEY (bucket, organization_key, source_key, currency_key)
-) WITH (fillfactor = 90);
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_source_day (
     bucket               timestamptz NOT NULL,
@@ -84,66 +106,60 @@ CREATE TABLE cube_source_day (
     source_key           integer NOT NULL,
     currency_key         integer NOT NULL,
     LIKE cube_usual,
+    LIKE cube_cost,
     LIKE cube_times,
     LIKE cube_received,
     LIKE cube_histogram,
     PRIMARY KEY (bucket, organization_key, source_key, currency_key)
-) WITH (fillfactor = 90);
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_status_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     status               smallint NOT NULL,
     error_type_key       integer NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual,
-    PRIMARY KEY (bucket, organization_key, status, error_type_key, currency_key)
-) WITH (fillfactor = 90);
+    PRIMARY KEY (bucket, organization_key, status, error_type_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_route_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     route_key            integer NOT NULL,
     method_key           integer NOT NULL,
-    currency_key         integer NOT NULL,
-    LIKE cube_usual,
-    LIKE cube_times,
-    PRIMARY KEY (bucket, organization_key, route_key, method_key, currency_key)
-) WITH (fillfactor = 90);
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, route_key, method_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_route_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     route_key            integer NOT NULL,
     method_key           integer NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual,
     LIKE cube_times,
     LIKE cube_histogram,
-    PRIMARY KEY (bucket, organization_key, route_key, method_key, currency_key)
-) WITH (fillfactor = 90);
+    PRIMARY KEY (bucket, organization_key, route_key, method_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_token_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     team_key             integer NOT NULL,
     token_key            integer NOT NULL,
-    currency_key         integer NOT NULL,
-    LIKE cube_usual,
-    LIKE cube_times,
-    PRIMARY KEY (bucket, organization_key, team_key, token_key, currency_key)
-) WITH (fillfactor = 90);
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, team_key, token_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_token_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     team_key             integer NOT NULL,
     token_key            integer NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual,
     LIKE cube_times,
-    PRIMARY KEY (bucket, organization_key, team_key, token_key, currency_key)
-) WITH (fillfactor = 90);
+    PRIMARY KEY (bucket, organization_key, team_key, token_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_model_hour (
     bucket               timestamptz NOT NULL,
@@ -155,9 +171,10 @@ CREATE TABLE cube_model_hour (
     token_type_key       integer NOT NULL,
     is_ai                smallint NOT NULL,
     currency_key         integer NOT NULL,
-    LIKE cube_usual,
+    LIKE cube_usual_hour,
+    LIKE cube_cost,
     PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
-) WITH (fillfactor = 90);
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_model_day (
     bucket               timestamptz NOT NULL,
@@ -170,9 +187,10 @@ CREATE TABLE cube_model_day (
     is_ai                smallint NOT NULL,
     currency_key         integer NOT NULL,
     LIKE cube_usual,
+    LIKE cube_cost,
     LIKE cube_histogram,
     PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
-) WITH (fillfactor = 90);
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_route_status_month (
     bucket               timestamptz NOT NULL,
@@ -184,34 +202,37 @@ CREATE TABLE cube_route_status_month (
     LIKE cube_calls,
     LIKE cube_errors,
     PRIMARY KEY (route_key, bucket, organization_key, method_key, status, error_type_key)
-) WITH (fillfactor = 90);
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,
-    currency_key         integer NOT NULL,
-    LIKE cube_usual,
-    PRIMARY KEY (user_key, bucket, organization_key, currency_key)
-) WITH (fillfactor = 90);
+    LIKE cube_usual_hour,
+    PRIMARY KEY (user_key, bucket, organization_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,
+    is_ai                smallint NOT NULL,
     currency_key         integer NOT NULL,
     LIKE cube_usual,
-    PRIMARY KEY (user_key, bucket, organization_key, currency_key)
-) WITH (fillfactor = 90);
+    LIKE cube_cost,
+    PRIMARY KEY (user_key, bucket, organization_key, is_ai, currency_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_month (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,
+    is_ai                smallint NOT NULL,
     currency_key         integer NOT NULL,
     LIKE cube_usual,
-    PRIMARY KEY (user_key, bucket, organization_key, currency_key)
-) WITH (fillfactor = 90);
+    LIKE cube_cost,
+    PRIMARY KEY (user_key, bucket, organization_key, is_ai, currency_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_token_route_month (
     bucket               timestamptz NOT NULL,
@@ -220,40 +241,55 @@ CREATE TABLE cube_token_route_month (
     route_key            integer NOT NULL,
     LIKE cube_calls,
     PRIMARY KEY (token_key, bucket, organization_key, route_key)
-) WITH (fillfactor = 90);
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_user_agent_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    agent_key            integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (user_key, bucket, organization_key, agent_key)
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_user_agent_month (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    agent_key            integer NOT NULL,
+    LIKE cube_usual,
+    PRIMARY KEY (user_key, bucket, organization_key, agent_key)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_model_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,
-    agent_key            integer NOT NULL,
     provider_key         integer NOT NULL,
     model_key            integer NOT NULL,
     operation_key        integer NOT NULL,
     is_ai                smallint NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual,
-    PRIMARY KEY (user_key, bucket, organization_key, agent_key, provider_key, model_key, operation_key, is_ai, currency_key)
-) WITH (fillfactor = 90);
+    PRIMARY KEY (user_key, bucket, organization_key, provider_key, model_key, operation_key, is_ai)
+) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_model_month (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,
-    agent_key            integer NOT NULL,
     provider_key         integer NOT NULL,
     model_key            integer NOT NULL,
     operation_key        integer NOT NULL,
     is_ai                smallint NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual,
-    PRIMARY KEY (user_key, bucket, organization_key, agent_key, provider_key, model_key, operation_key, is_ai, currency_key)
-) WITH (fillfactor = 90);
+    PRIMARY KEY (user_key, bucket, organization_key, provider_key, model_key, operation_key, is_ai)
+) WITH (fillfactor = 95);
 
-DROP TABLE cube_calls, cube_usual, cube_times, cube_received, cube_errors, cube_histogram;
+DROP TABLE cube_calls, cube_usual, cube_usual_hour, cube_cost, cube_times, cube_received, cube_errors, cube_histogram;
 
 -- For questions about all users, and about all tokens of a route.
 CREATE INDEX cube_user_day_bucket ON cube_user_day (bucket);
+CREATE INDEX cube_user_agent_month_bucket ON cube_user_agent_month (bucket);
 CREATE INDEX cube_user_model_month_bucket ON cube_user_model_month (bucket);
 CREATE INDEX cube_token_route_month_route ON cube_token_route_month (route_key, bucket);
 CREATE INDEX cube_route_status_month_bucket ON cube_route_status_month (bucket);

@@ -41,6 +41,8 @@ metadata = MetaData()
 KEY_COLUMNS = (*(f"{kind}_key" for kind in KIND_OF_FIELD.values()), f"{CURRENCY}_key")
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens")
 COSTS = ("cost", "cost_usd", "cost_rub")
+# Currencies that every cube keeps sums of; others are told apart by the key of the currency, in the cubes that have it.
+OWN_CURRENCIES = ("USD", "RUB")
 TIMES = ("first_time", "last_time", "last_received", "last_error_time")
 HISTOGRAM = "histogram"
 IS_AI = "is_ai"
@@ -171,11 +173,10 @@ class Measure:
         return self.aggregate(column)
 
     def add(self, there: ColumnElement[Any], added: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The figure of a bucket that is there and of one to be added. Costs not given in a currency stay NULL."""
+        """The figure of a bucket that is there and of one to be added."""
         if self.combine == "histogram":
             return _short(func.array_cat(there, added))
         if self.combine == "sum":
-            # NULL is a cost that was not given in a currency, which the key of currencies tells apart.
             return there + added
         return func.least(there, added) if self.combine == "min" else func.greatest(there, added)
 
@@ -193,6 +194,11 @@ _CALLS: Sequence[Measure] = (
 _USUAL: Sequence[Measure] = (
     *_CALLS,
     Measure("unpriced_requests", _count(_IS_UNPRICED), type=BigInteger()),
+    Measure("priced_requests", _count(_events.currency_key.is_not(None)), type=BigInteger()),
+    *(
+        Measure(f"{code.lower()}_requests", _count(_events[f"cost_{code.lower()}"].is_not(None)), type=BigInteger())
+        for code in OWN_CURRENCIES
+    ),
     *(Measure(name, func.coalesce(_events[name], _ZERO)) for name in TOKEN_COUNTS),
     Measure(
         "estimated_tokens",
@@ -200,8 +206,12 @@ _USUAL: Sequence[Measure] = (
     ),
     Measure("min_response_time_ms", _events.response_time_ms, "min"),
     Measure("max_response_time_ms", _events.response_time_ms, "max"),
-    *(Measure(name, _events[name]) for name in COSTS),
+    *(
+        Measure(f"cost_{code.lower()}", func.coalesce(_events[f"cost_{code.lower()}"], _ZERO))
+        for code in OWN_CURRENCIES
+    ),
 )
+_COST: Sequence[Measure] = (Measure("cost", func.coalesce(_events.cost, _ZERO)),)
 _TIMES: Sequence[Measure] = (
     Measure("first_time", _events.time, "min", DateTime(timezone=True)),
     Measure("last_time", _events.time, "max", DateTime(timezone=True)),
@@ -211,14 +221,15 @@ _ERRORS: Sequence[Measure] = (
     Measure("last_error_time", case((_IS_ERROR, _events.time)), "max", DateTime(timezone=True)),
 )
 _HISTOGRAM: Sequence[Measure] = (Measure(HISTOGRAM, _element_of_event(), "histogram", ARRAY(BigInteger)),)
-MEASURES: Sequence[Measure] = (*_USUAL, *_TIMES, *_RECEIVED, *_ERRORS, *_HISTOGRAM)
+MEASURES: Sequence[Measure] = (*_USUAL, *_COST, *_TIMES, *_RECEIVED, *_ERRORS, *_HISTOGRAM)
 
 
 @dataclass(frozen=True, slots=True)
 class Cube:
-    """A table of sums. `keys` are the columns that it keeps apart besides the bucket, the currencies included.
+    """A table of sums.
 
     Attributes:
+        keys: the columns that it keeps apart besides the bucket.
         measures: its columns.
         finer: the cube whose buckets it sums up; None is the finest, summed up from events.
         detailed: whether it has rows of detailed users only, those with so many events that reading their raw events
@@ -254,41 +265,41 @@ def _cube(
 
 def _cubes() -> Iterator[Cube]:
     keys: Sequence[str] = ("organization_key", "source_key", "currency_key")
-    measures = (*_USUAL, *_TIMES, *_RECEIVED, *_HISTOGRAM)
-    yield (hour := _cube("source", "hour", keys, measures))
-    yield _cube("source", "day", keys, measures, finer=hour)
+    yield (hour := _cube("source", "hour", keys, (*_USUAL, *_COST)))
+    yield _cube("source", "day", keys, (*_USUAL, *_COST, *_TIMES, *_RECEIVED, *_HISTOGRAM), finer=hour)
 
-    yield _cube("status", "day", ("organization_key", "status", "error_type_key", "currency_key"))
+    yield _cube("status", "day", ("organization_key", "status", "error_type_key"))
 
-    keys = ("organization_key", "route_key", "method_key", "currency_key")
-    yield (hour := _cube("route", "hour", keys, (*_USUAL, *_TIMES)))
+    keys = ("organization_key", "route_key", "method_key")
+    yield (hour := _cube("route", "hour", keys))
     yield _cube("route", "day", keys, (*_USUAL, *_TIMES, *_HISTOGRAM), finer=hour)
 
-    keys = ("organization_key", "team_key", "token_key", "currency_key")
-    yield (hour := _cube("token", "hour", keys, (*_USUAL, *_TIMES)))
+    keys = ("organization_key", "team_key", "token_key")
+    yield (hour := _cube("token", "hour", keys))
     yield _cube("token", "day", keys, (*_USUAL, *_TIMES), finer=hour)
 
     keys = (
         "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
         "currency_key",
     )  # fmt: skip
-    yield (hour := _cube("model", "hour", keys))
-    yield _cube("model", "day", keys, (*_USUAL, *_HISTOGRAM), finer=hour)
+    yield (hour := _cube("model", "hour", keys, (*_USUAL, *_COST)))
+    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM), finer=hour)
 
     keys = ("organization_key", "route_key", "method_key", "status", "error_type_key")
     yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS))
 
-    keys = ("organization_key", "user_key", "currency_key")
-    yield _cube("user", "hour", keys, detailed=True)
-    yield (day := _cube("user", "day", keys))
-    yield _cube("user", "month", keys, finer=day)
+    yield _cube("user", "hour", ("organization_key", "user_key"), detailed=True)
+    keys = ("organization_key", "user_key", IS_AI, "currency_key")
+    yield (day := _cube("user", "day", keys, (*_USUAL, *_COST)))
+    yield _cube("user", "month", keys, (*_USUAL, *_COST), finer=day)
 
     yield _cube("token_route", "month", ("organization_key", "token_key", "route_key"), _CALLS)
 
-    keys = (
-        "organization_key", "user_key", "agent_key", "provider_key", "model_key", "operation_key", IS_AI,
-        "currency_key",
-    )  # fmt: skip
+    keys = ("organization_key", "user_key", "agent_key")
+    yield _cube("user_agent", "day", keys, detailed=True)
+    yield _cube("user_agent", "month", keys)
+
+    keys = ("organization_key", "user_key", "provider_key", "model_key", "operation_key", IS_AI)
     yield _cube("user_model", "day", keys, detailed=True)
     yield _cube("user_model", "month", keys)
 

@@ -202,12 +202,19 @@ def is_percentile(metric: str) -> bool:
 def assert_same(found: Sequence[Row], expected: Sequence[Row]) -> None:
     """Rows are the same to the last digit, percentiles within their bound."""
     assert [_without_percentiles(row) for row in found] == [_without_percentiles(row) for row in expected]
-    for one, other in zip(found, expected, strict=True):
-        for name in filter(is_percentile, one):
-            if one[name] is None or other[name] is None:
-                assert one[name] == other[name]
-            else:
-                assert abs(Fraction(one[name]) - Fraction(other[name])) <= PERCENTILE_BOUND * Fraction(other[name])
+    for ours, theirs in zip(_percentiles(found), _percentiles(expected), strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one is None) == (other is None)
+            assert one is None or abs(Fraction(one) - Fraction(other)) <= PERCENTILE_BOUND * Fraction(other)
+
+
+def _percentiles(rows: Sequence[Row]) -> list[list[Any]]:
+    """The values of each percentile in order, of rows that look alike otherwise: one user id may be two users."""
+    alike: dict[tuple[str, str], list[Any]] = {}
+    for row in rows:
+        for name in filter(is_percentile, row):
+            alike.setdefault((name, str(_without_percentiles(row))), []).append(row[name])
+    return [sorted(values, key=lambda value: (value is None, value or 0)) for values in alike.values()]
 
 
 def _without_percentiles(row: Row) -> Row:

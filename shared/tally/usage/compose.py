@@ -7,7 +7,7 @@ A statement depends only on the shape of a question; ranges and keys are paramet
 shape, and PostgreSQL plans it once for each connection: planning takes longer than answering from a cube.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -41,6 +41,7 @@ from tally.cubes import (
     HISTOGRAM,
     IS_AI,
     MEASURES,
+    OWN_CURRENCIES,
     Cube,
     Grain,
     bin_of,
@@ -54,7 +55,7 @@ from tally.cubes import (
 )
 from tally.database import array_text
 from tally.usage.coverage import Span
-from tally.usage.plan import Plan, amount_column, columns_of
+from tally.usage.plan import Plan, columns_of
 from tally.usage.spec import LABEL, PERCENTILES, STATUS_CLASS, UNIQUES, Spec
 
 _MEASURES = {measure.name: measure for measure in MEASURES}
@@ -144,8 +145,9 @@ def shape_of(spec: Spec, plan: Plan) -> tuple[Shape, Parameters]:
     if spec.cuts:
         parameters["cuts"] = array_text(cut.isoformat() for cut in spec.cuts)
     for measure in spec.measures:
-        if ":" in measure and amount_column(measure[-3:]) == "cost":
-            parameters[f"currency_{measure[-3:]}"] = measure[-3:]
+        _, _, currency = measure.partition(":")
+        if currency and currency not in OWN_CURRENCIES:
+            parameters[f"currency_{currency}"] = currency
     if spec.as_of is not None:
         parameters["as_of"] = spec.as_of
     shape = Shape(
@@ -212,7 +214,9 @@ def figures(shape: Shape) -> Select[Any]:
         parts += [_span_part(shape, one.grain, _of_light_users(shape)) for one in shape.buckets if one.detailed]
         if shape.edges:
             parts.append(_span_part(shape, "edge", _filters_of_events(shape)))
-        parts.append(_raw_part(shape, and_(usage_events.c.txid >= _WATERMARK, _in_range(shape), _visible(shape))))
+        # The upper bound leaves nothing out; but PostgreSQL takes a range for few events, and one bound for a third.
+        unfolded = and_(usage_events.c.txid >= _WATERMARK, usage_events.c.txid < literal_column(str(2**63 - 1)))
+        parts.append(_by_txid(shape, unfolded, _visible(shape)))
         if shape.as_of:
             parts.append(_later_part(shape))
     else:
@@ -302,11 +306,39 @@ def _cube_part(shape: Shape, buckets: Buckets) -> Select[Any]:
 def _raw_part(
     shape: Shape, condition: ColumnElement[bool], filters: Iterable[ColumnElement[bool]] | None = None
 ) -> Select[Any]:
-    return select(
-        _piece(shape, usage_events.c.time),
-        *(_key_of_event(key).label(key_label(number)) for number, key in enumerate(shape.keys)),
-        *(_value_of_event(name).label(name) for name in _columns(shape)),
-    ).where(condition, *(_filters_of_events(shape) if filters is None else filters))
+    return select(*_of_events(shape, _value_of_event)).where(
+        condition, *(_filters_of_events(shape) if filters is None else filters)
+    )
+
+
+def _of_events(shape: Shape, value: Callable[[str], ColumnElement[Any]]) -> Iterator[ColumnElement[Any]]:
+    """The columns of a part that reads raw events."""
+    yield _piece(shape, usage_events.c.time)
+    for number, key in enumerate(shape.keys):
+        yield _key_of_event(key).label(key_label(number))
+    for name in _columns(shape):
+        yield value(name).label(name)
+
+
+def _by_txid(
+    shape: Shape, *which: ColumnElement[bool], value: Callable[[str], ColumnElement[Any]] | None = None
+) -> Select[Any]:
+    """Events of some transactions, which are few.
+
+    OFFSET 0 keeps the inner question apart, so that they are found by their transaction id. PostgreSQL does not know
+    how few they are, and would rather walk through all events of the range or of a user.
+    """
+    columns = [*_of_events(shape, value or _value_of_event)]
+    filtered = [_of_event(one.column).label(f"filter_{number}") for number, one in enumerate(shape.filters)]
+    events = (
+        select(*columns, usage_events.c.time, *filtered).where(*which).offset(literal_column("0")).subquery("events")
+    )
+    conditions = [_in_range(shape, events.c.time)]
+    conditions += [
+        _among(number, one, events.c[f"filter_{number}"], nothing_is_zero=False)
+        for number, one in enumerate(shape.filters)
+    ]
+    return select(*(events.c[column.name] for column in columns)).where(*conditions)
 
 
 def _span_part(shape: Shape, spans: str, filters: Iterable[ColumnElement[bool]]) -> Select[Any]:
@@ -339,17 +371,8 @@ def _of_light_users(shape: Shape) -> Iterator[ColumnElement[bool]]:
 
 def _later_part(shape: Shape) -> Select[Any]:
     """What was folded after the snapshot asked for, to be taken off the sums of the cubes."""
-    later = and_(
-        usage_events.c.txid >= _stored_txid(func.pg_snapshot_xmin(_snapshot())),
-        usage_events.c.txid < _WATERMARK,
-        _in_range(shape),
-        ~_is_visible(),
-    )
-    return select(
-        _piece(shape, usage_events.c.time),
-        *(_key_of_event(key).label(key_label(number)) for number, key in enumerate(shape.keys)),
-        *(_less(name).label(name) for name in _columns(shape)),
-    ).where(later, *_filters_of_events(shape))
+    from_then_on = usage_events.c.txid >= _stored_txid(func.pg_snapshot_xmin(_snapshot()))
+    return _by_txid(shape, from_then_on, usage_events.c.txid < _WATERMARK, ~_is_visible(), value=_less)
 
 
 def _less(name: str) -> ColumnElement[Any]:
@@ -361,9 +384,9 @@ def _less(name: str) -> ColumnElement[Any]:
     return -_value_of_event(name)
 
 
-def _in_range(shape: Shape) -> ColumnElement[bool]:
-    bounds = [usage_events.c.time >= _instant("lower")] if shape.lower else []
-    bounds += [usage_events.c.time < _instant("upper")] if shape.upper else []
+def _in_range(shape: Shape, time: ColumnElement[Any] = usage_events.c.time) -> ColumnElement[bool]:
+    bounds = [time >= _instant("lower")] if shape.lower else []
+    bounds += [time < _instant("upper")] if shape.upper else []
     return and_(true(), *bounds)
 
 
@@ -475,20 +498,16 @@ def _figure(shape: Shape, name: str, of: Any) -> ColumnElement[Any]:
     kind, _, currency = name.partition(":")
     if not currency:
         return _MEASURES[name].aggregate(of[name])
-    amount = _amount(of, currency)
-    if kind == "cost":
+    if currency in OWN_CURRENCIES:
+        code = currency.lower()
+        amount = of[f"cost_{code}"] if kind == "cost" else of.priced_requests - of[f"{code}_requests"]
         return func.coalesce(func.sum(amount), _ZERO)
-    missing = and_(of.currency_key != _ZERO, amount.is_(None))
-    return func.coalesce(func.sum(case((missing, of.requests), else_=_ZERO)), _ZERO)
-
-
-def _amount(of: Any, currency: str) -> ColumnElement[Any]:
-    """A row's cost in a currency it was given in, else NULL."""
-    column = amount_column(currency)
-    if column != "cost":
-        return of[column]  # type: ignore[no-any-return]
     given_in = func.split_part(_CURRENCY.c.value, literal_column("','"), literal_column("1"))
-    return case((given_in == cast(parameter(f"currency_{currency}"), String), of.cost))
+    is_in = given_in == cast(parameter(f"currency_{currency}"), String)
+    if kind == "cost":
+        return func.coalesce(func.sum(case((is_in, of.cost))), _ZERO)
+    missing = and_(of.currency_key != _ZERO, ~is_in)
+    return func.coalesce(func.sum(case((missing, of.requests), else_=_ZERO)), _ZERO)
 
 
 def _bounds(name: str, spans: Sequence[Span]) -> Parameters:

@@ -56,12 +56,11 @@ def filter_keys(connection: Connection, filters: Mapping[str, Sequence[str]]) ->
             for text in (_stored(name, text) for text in texts):
                 wanted.append({"position": len(wanted), "kind": _KIND_OF_DIMENSION[name], "digest": digest(text)})
                 columns.append(column_of(name))
-            found.append(UNKNOWN_KEY)
     if wanted:
         rows = connection.execute(statement("query", "keys_of_values"), {"wanted": jsontext.dump(wanted).decode()})
         for row in rows:
             keys[columns[row.position]].append(row.key)
-    return keys
+    return {column: found or [UNKNOWN_KEY] for column, found in keys.items()}
 
 
 def scoped_key(connection: Connection, kind: str, text: str, scope: int = 0) -> int:

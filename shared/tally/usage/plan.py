@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tally.cubes import CUBES, HISTOGRAM, Cube, Grain
+from tally.cubes import CUBES, HISTOGRAM, OWN_CURRENCIES, Cube, Grain
 from tally.usage.coverage import Coverage, Span, cover, segments
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec
 
 _COARSE_FIRST: Sequence[Grain] = ("month", "day", "hour")
 # Percentiles of up to so long a range are exact, of raw events; those of longer ones come from histograms.
 EXACT_PERCENTILES = timedelta(hours=2)
-_OWN_AMOUNTS = ("cost_usd", "cost_rub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +52,17 @@ def columns_of(measures: Sequence[str], *, binned: bool) -> list[str]:
         elif measure in PERCENTILES:
             names[HISTOGRAM if binned else "timed_ms"] = None
         elif ":" in measure:
-            names |= dict.fromkeys(("requests", "currency_key", amount_column(measure[-3:])))
+            names |= dict.fromkeys(_columns_of_amount(*measure.split(":")))
         else:
             names[measure] = None
     return [*names]
 
 
-def amount_column(currency: str) -> str:
-    """The column that holds amounts in a currency: its own, or `cost` with the currency that it was given in."""
-    own = f"cost_{currency.lower()}"
-    return own if own in _OWN_AMOUNTS else "cost"
+def _columns_of_amount(kind: str, currency: str) -> Sequence[str]:
+    if currency not in OWN_CURRENCIES:
+        return ("requests", "currency_key", "cost")
+    code = currency.lower()
+    return (f"cost_{code}",) if kind == "cost" else ("priced_requests", f"{code}_requests")
 
 
 def _is_short(span: Span) -> bool:
