@@ -6,9 +6,9 @@ is counted is in `tally.usage`.
 
 from fastapi import FastAPI
 
-from tally.http.endpoints import content_platform, gateway, usage
+from tally.http.endpoints import content_platform, event_lists, events, gateway, usage
 
-ROUTERS = (usage.router, content_platform.router, gateway.router)
+ROUTERS = (usage.router, events.router, event_lists.router, content_platform.router, gateway.router)
 
 
 def include(app: FastAPI) -> None:
