@@ -22,6 +22,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
+    extract,
     func,
     literal,
     select,
@@ -44,7 +45,8 @@ FIELDS = (*UsageEvent.__annotations__, "tokens_estimated", "received_at")
 _CURRENCY_KEY = f"{CURRENCY}_key"
 _KEY_OF_FIELD = {field: f"{kind}_key" for field, kind in KIND_OF_FIELD.items()}
 _METADATA = ("request_metadata", "response_metadata")
-_PLAIN = tuple(field for field in FIELDS if field not in (*_KEY_OF_FIELD, *_METADATA))
+_TIMES = ("time", "received_at")
+_PLAIN = tuple(field for field in FIELDS if field not in (*_KEY_OF_FIELD, *_METADATA, *_TIMES))
 _TIME, _SEQ = usage_events.c.time, usage_events.c.seq
 _CURSOR = re.compile(r"t([0-9]{1,16})s([0-9]{1,19})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -115,8 +117,8 @@ def page(
         QuestionTooLarge: the time limit.
     """
     rows = connection.execute(compose(selection, limit + 1, after=after, offset=offset)).all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(decoded(connection, rows[:limit]), None if last is None else Place(last.time, last.seq))
+    found = decoded(connection, rows[:limit])
+    return Page(found, Place(found[-1]["time"], rows[limit - 1].seq) if len(rows) > limit else None)
 
 
 def latest(inquiry: Inquiry, filters: Mapping[str, Sequence[Any]], limit: int) -> list[Event]:
@@ -130,7 +132,7 @@ def latest(inquiry: Inquiry, filters: Mapping[str, Sequence[Any]], limit: int) -
 
 def in_zone(event: Event, where: tzinfo) -> Event:
     """An event with its times in a zone."""
-    return event | {name: event[name].astimezone(where) for name in ("time", "received_at")}
+    return event | {name: event[name].astimezone(where) for name in _TIMES}
 
 
 def given(event: Event, names: Iterable[str] = FIELDS) -> Event:
@@ -139,7 +141,7 @@ def given(event: Event, names: Iterable[str] = FIELDS) -> Event:
 
 
 def compose(selection: Selection, limit: int, *, after: Place | None = None, offset: int = 0) -> Select[Any]:
-    """The statement. Its rows are for `decoded`, and have `time` and `seq`."""
+    """The statement. Its rows are for `decoded`, and have `seq`."""
     statement = select(*_columns()).where(*conditions(selection))
     if after is not None:
         statement = statement.where(behind(after))
@@ -188,7 +190,12 @@ def _newest_first(statement: Select[Any]) -> Select[Any]:
 def _columns() -> list[ColumnElement[Any]]:
     keys = [usage_events.c[key] for key in (*_KEY_OF_FIELD.values(), _CURRENCY_KEY)]
     metadata = [cast(column(name), Text).label(name) for name in _METADATA]
-    return [_SEQ, *keys, *(column(name) for name in _PLAIN), *metadata]
+    return [_SEQ, *keys, *(column(name) for name in _PLAIN), *metadata, *map(_microseconds, _TIMES)]
+
+
+def _microseconds(name: str) -> ColumnElement[int]:
+    """A time as a number since 1970: the driver takes 40 µs to read a date, half of all that it does."""
+    return cast(extract("epoch", usage_events.c[name]) * 1_000_000, BigInteger).label(name)
 
 
 def _known(values: Sequence[Any]) -> Sequence[Any]:
@@ -201,6 +208,8 @@ def _event(row: RowMapping, known: Mapping[int, Known]) -> Event:
     for field, key in _KEY_OF_FIELD.items():
         if row[key] is not None:
             event[field] = known[row[key]].value
+    for name in _TIMES:
+        event[name] = _EPOCH + row[name] * _MICROSECOND
     for name in _METADATA:
         if row[name] is not None:
             event[name] = jsontext.raw(row[name])
