@@ -170,7 +170,14 @@ def at(connection: Connection, places: Sequence[Place]) -> list[Event]:
     """The events at those places, in the order of every list."""
     times = bindparam(None, [place.time for place in places], type_=ARRAY(TIMESTAMP(timezone=True)))
     seqs = bindparam(None, [place.seq for place in places], type_=ARRAY(BigInteger()))
-    wanted = func.unnest(times, seqs).table_valued("at_time", "at_seq", name="wanted").render_derived()
+    wanted = (
+        func.unnest(times, seqs)
+        .table_valued(
+            "at_time",
+            "at_seq",
+        )
+        .render_derived("wanted")
+    )
     joined = usage_events.join(wanted, and_(wanted.c.at_time == _TIME, wanted.c.at_seq == _SEQ))
     return decoded(connection, connection.execute(_newest_first(select(*_columns()).select_from(joined))).all())
 
