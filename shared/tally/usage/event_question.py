@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from tally.errors import Malformed
 from tally.usage import events
 from tally.usage.coverage import Span
-from tally.usage.events import FIELDS, Event, Page, Place, Selection
+from tally.usage.events import Event, Page, Place, Selection
 from tally.usage.inquiry import Inquiry
 from tally.usage.question import DIMENSIONS, LABEL, _Faults, is_dimension, parse_question
 
@@ -90,7 +90,7 @@ def answer(inquiry: Inquiry, question: EventQuestion) -> dict[str, Any]:
 
 def shown(found: Page, question: EventQuestion) -> list[Event]:
     """The events of a page as clients see them: what has a value, times in the zone that was asked for."""
-    return [events.given(events.in_zone(event, question.zone), FIELDS) for event in found.events]
+    return [events.given(events.in_zone(event, question.zone)) for event in found.events]
 
 
 def _hint(name: str) -> str:

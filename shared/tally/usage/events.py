@@ -5,7 +5,7 @@ the last place of the page before it loses and repeats nothing, whatever is stor
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -14,7 +14,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Row,
     RowMapping,
     Select,
     Text,
@@ -116,9 +115,9 @@ def page(
     Raises:
         QuestionTooLarge: the time limit.
     """
-    rows = connection.execute(compose(selection, limit + 1, after=after, offset=offset)).all()
-    found = decoded(connection, rows[:limit])
-    return Page(found, Place(found[-1]["time"], rows[limit - 1].seq) if len(rows) > limit else None)
+    rows = connection.execute(_compose(selection, limit + 1, after=after, offset=offset)).mappings().all()
+    found = _decoded(connection, rows[:limit])
+    return Page(found, Place(found[-1]["time"], rows[limit - 1]["seq"]) if len(rows) > limit else None)
 
 
 def latest(inquiry: Inquiry, filters: Mapping[str, Sequence[Any]], limit: int) -> list[Event]:
@@ -135,13 +134,12 @@ def in_zone(event: Event, where: tzinfo) -> Event:
     return event | {name: event[name].astimezone(where) for name in _TIMES}
 
 
-def given(event: Event, names: Iterable[str] = FIELDS) -> Event:
-    """Of `names`, those that an event has a value of."""
-    return {name: event[name] for name in names if event[name] is not None}
+def given(event: Event) -> Event:
+    """The fields that an event has a value of."""
+    return {name: event[name] for name in FIELDS if event[name] is not None}
 
 
-def compose(selection: Selection, limit: int, *, after: Place | None = None, offset: int = 0) -> Select[Any]:
-    """The statement. Its rows are for `decoded`, and have `seq`."""
+def _compose(selection: Selection, limit: int, *, after: Place | None = None, offset: int = 0) -> Select[Any]:
     statement = select(*_columns()).where(*conditions(selection))
     if after is not None:
         statement = statement.where(behind(after))
@@ -170,24 +168,16 @@ def at(connection: Connection, places: Sequence[Place]) -> list[Event]:
     """The events at those places, in the order of every list."""
     times = bindparam(None, [place.time for place in places], type_=ARRAY(TIMESTAMP(timezone=True)))
     seqs = bindparam(None, [place.seq for place in places], type_=ARRAY(BigInteger()))
-    wanted = (
-        func.unnest(times, seqs)
-        .table_valued(
-            "at_time",
-            "at_seq",
-        )
-        .render_derived("wanted")
-    )
+    wanted = func.unnest(times, seqs).table_valued("at_time", "at_seq").render_derived("wanted")
     joined = usage_events.join(wanted, and_(wanted.c.at_time == _TIME, wanted.c.at_seq == _SEQ))
-    return decoded(connection, connection.execute(_newest_first(select(*_columns()).select_from(joined))).all())
+    statement = _newest_first(select(*_columns()).select_from(joined))
+    return _decoded(connection, connection.execute(statement).mappings().all())
 
 
-def decoded(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
-    """Events from rows of the columns of `compose`."""
+def _decoded(connection: Connection, rows: Sequence[RowMapping]) -> list[Event]:
     key_columns = (*_KEY_OF_FIELD.values(), _CURRENCY_KEY)
-    records = [row._mapping for row in rows]  # noqa: SLF001 - public in spite of its name
-    known = known_values(connection, {row[key] for row in records for key in key_columns if row[key] is not None})
-    return [_event(row, known) for row in records]
+    known = known_values(connection, {row[key] for row in rows for key in key_columns if row[key] is not None})
+    return [_event(row, known) for row in rows]
 
 
 def _newest_first(statement: Select[Any]) -> Select[Any]:
