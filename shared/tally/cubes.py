@@ -40,6 +40,9 @@ metadata = MetaData()
 
 KEY_COLUMNS = (*(f"{kind}_key" for kind in KIND_OF_FIELD.values()), f"{CURRENCY}_key")
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens")
+TEXTS = (
+    "user_name", "error_message", "ip_address", "user_agent", "workflow_id", "content_id", "request_id", "topic",
+)  # fmt: skip
 COSTS = ("cost", "cost_usd", "cost_rub")
 # Currencies that every cube keeps sums of; others are told apart by the key of the currency, in the cubes that have it.
 OWN_CURRENCIES = ("USD", "RUB")
@@ -64,8 +67,9 @@ usage_events = Table(
     Column("reasoning_tokens", BigInteger),
     Column("response_time_ms", Numeric),
     *(Column(name, Numeric) for name in COSTS),
-    Column("error_message", String),
-    Column("labels", JSONB),
+    *(Column(name, BigInteger) for name in ("input_text_length", "output_text_length")),
+    *(Column(name, String) for name in TEXTS),
+    *(Column(name, JSONB) for name in ("labels", "request_metadata", "response_metadata")),
 )
 dimensions = Table(
     "dimensions",

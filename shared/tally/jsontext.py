@@ -51,6 +51,11 @@ def dump_answer(value: object) -> bytes:
         return orjson.dumps(_with_long_integers(value), default=_to_ten_decimals)
 
 
+def raw(text: str) -> object:
+    """JSON text that is part of an answer as it is, with every digit of its numbers."""
+    return orjson.Fragment(text)
+
+
 def nul_in(value: object) -> str | None:
     """Where in `value` a string or a key has a NUL character, which PostgreSQL cannot store: names joined by dots."""
     if isinstance(value, str):

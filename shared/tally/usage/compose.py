@@ -39,7 +39,6 @@ from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 from tally.cubes import (
     CUBES,
     HISTOGRAM,
-    IS_AI,
     MEASURES,
     OWN_CURRENCIES,
     Cube,
@@ -56,6 +55,7 @@ from tally.cubes import (
 from tally.database import array_text
 from tally.usage.coverage import Span
 from tally.usage.plan import Plan, columns_of
+from tally.usage.predicates import of_event
 from tally.usage.spec import LABEL, PERCENTILES, STATUS_CLASS, UNIQUES, Spec
 
 _MEASURES = {measure.name: measure for measure in MEASURES}
@@ -459,9 +459,7 @@ def _of_event(key: str) -> ColumnElement[Any]:
         name = parameter(key.removeprefix(LABEL))
         label: ColumnElement[Any] = usage_events.c.labels[cast(name, String)].astext
         return label
-    if key == IS_AI:
-        return key_of_event(IS_AI)
-    return usage_events.c.status // _HUNDRED if key == STATUS_CLASS else usage_events.c[key]
+    return of_event(key)
 
 
 def _key_of_event(key: str) -> ColumnElement[Any]:

@@ -69,16 +69,18 @@ class Question:
     digest: str = ""
 
 
-class _Faults:
+class Faults:
     """Collects what is wrong with the parameters, so that all of it is told at once."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
 
     def add(self, parameter: str, message: str, value: str) -> None:
+        """One more."""
         self.errors.append({"field": parameter, "message": message, "value": value[:100]})
 
     def raise_if_any(self) -> None:
+        """Raises `Malformed` with all that was collected."""
         if self.errors:
             detail = "; ".join(f"{error['field']}: {error['message']}" for error in self.errors)
             raise Malformed(f"Bad parameter. {detail}.", self.errors)
@@ -90,7 +92,7 @@ def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Ques
     Raises:
         Malformed: names every bad parameter and lists what is allowed.
     """
-    faults = _Faults()
+    faults = Faults()
     given: dict[str, list[str]] = {}
     for name, value in parameters:
         if not (name in _PARAMETERS or is_dimension(name)):
@@ -153,13 +155,13 @@ def parse_zone(name: str) -> ZoneInfo:
     Raises:
         Malformed: there is no such zone.
     """
-    faults = _Faults()
+    faults = Faults()
     found = _zone({"timezone": name}, faults)
     faults.raise_if_any()
     return found
 
 
-def _names(given: dict[str, list[str]], parameter: str, allowed: Sequence[str], faults: _Faults) -> tuple[str, ...]:
+def _names(given: dict[str, list[str]], parameter: str, allowed: Sequence[str], faults: Faults) -> tuple[str, ...]:
     values = given.pop(parameter, [])
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
@@ -169,7 +171,7 @@ def _names(given: dict[str, list[str]], parameter: str, allowed: Sequence[str], 
     return tuple(dict.fromkeys(names))
 
 
-def _zone(single: Mapping[str, str], faults: _Faults) -> ZoneInfo:
+def _zone(single: Mapping[str, str], faults: Faults) -> ZoneInfo:
     name = single.get("timezone", "UTC")
     try:
         return zone(name)
@@ -178,7 +180,7 @@ def _zone(single: Mapping[str, str], faults: _Faults) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _range(single: Mapping[str, str], where: ZoneInfo, now: datetime, faults: _Faults) -> Span:
+def _range(single: Mapping[str, str], where: ZoneInfo, now: datetime, faults: Faults) -> Span:
     today = now.astimezone(where).date()
     upper = _instant(single, "to", where, faults)
     if upper is None:
@@ -192,7 +194,7 @@ def _range(single: Mapping[str, str], where: ZoneInfo, now: datetime, faults: _F
     return Span(lower, upper)
 
 
-def _instant(single: Mapping[str, str], name: str, where: ZoneInfo, faults: _Faults) -> datetime | None:
+def _instant(single: Mapping[str, str], name: str, where: ZoneInfo, faults: Faults) -> datetime | None:
     text = single.get(name)
     if text is None:
         return None
@@ -222,7 +224,7 @@ def parse_instant(text: str, where: ZoneInfo) -> datetime:
     return instant
 
 
-def _filters(given: Mapping[str, list[str]], faults: _Faults) -> dict[str, tuple[str, ...]]:
+def _filters(given: Mapping[str, list[str]], faults: Faults) -> dict[str, tuple[str, ...]]:
     filters: dict[str, tuple[str, ...]] = {}
     for name, values in given.items():
         if name in _PARAMETERS:
@@ -236,14 +238,14 @@ def _filters(given: Mapping[str, list[str]], faults: _Faults) -> dict[str, tuple
     return filters
 
 
-def _currency(single: Mapping[str, str], faults: _Faults) -> str:
+def _currency(single: Mapping[str, str], faults: Faults) -> str:
     code = single.get("currency", "USD").upper()
     if not _CURRENCY.fullmatch(code):
         faults.add("currency", "expected an ISO 4217 code such as USD", code)
     return code
 
 
-def _order(single: Mapping[str, str], metrics: Sequence[str], group_by: Sequence[str], faults: _Faults) -> str | None:
+def _order(single: Mapping[str, str], metrics: Sequence[str], group_by: Sequence[str], faults: Faults) -> str | None:
     order = single.get("order_by")
     allowed = [*metrics, *group_by, "window_start"]
     if order is not None and order.removeprefix("-") not in allowed:
@@ -251,7 +253,7 @@ def _order(single: Mapping[str, str], metrics: Sequence[str], group_by: Sequence
     return order
 
 
-def _limit(single: Mapping[str, str], faults: _Faults) -> int | None:
+def _limit(single: Mapping[str, str], faults: Faults) -> int | None:
     """Rows at most; without a limit, JSON has as many as a page may have, and other formats have all."""
     if "limit" not in single and single.get("format", "json") != "json":
         return None
@@ -262,7 +264,7 @@ def _limit(single: Mapping[str, str], faults: _Faults) -> int | None:
     return int(text)
 
 
-def _cursor(single: Mapping[str, str], digest: str, faults: _Faults) -> Cursor | None:
+def _cursor(single: Mapping[str, str], digest: str, faults: Faults) -> Cursor | None:
     text = single.get("cursor")
     try:
         return None if text is None else read_cursor(text, digest)
@@ -271,7 +273,7 @@ def _cursor(single: Mapping[str, str], digest: str, faults: _Faults) -> Cursor |
         return None
 
 
-def _one_of(single: Mapping[str, str], parameter: str, allowed: Sequence[Choice], faults: _Faults) -> Choice:
+def _one_of(single: Mapping[str, str], parameter: str, allowed: Sequence[Choice], faults: Faults) -> Choice:
     """The value of a parameter with few; the first is the default."""
     value = single.get(parameter, allowed[0])
     if value not in allowed:

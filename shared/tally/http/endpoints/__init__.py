@@ -6,9 +6,25 @@ is counted is in `tally.usage`.
 
 from fastapi import FastAPI
 
-from tally.http.endpoints import bot_platform, content_platform, gateway, generator, usage
+from tally.http.endpoints import (
+    bot_platform,
+    content_platform,
+    event_lists,
+    events,
+    gateway,
+    generator,
+    usage,
+)
 
-ROUTERS = (usage.router, content_platform.router, bot_platform.router, generator.router, gateway.router)
+ROUTERS = (
+    usage.router,
+    events.router,
+    content_platform.router,
+    bot_platform.router,
+    generator.router,
+    gateway.router,
+    event_lists.router,
+)
 
 
 def include(app: FastAPI) -> None:
