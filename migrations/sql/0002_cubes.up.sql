@@ -2,6 +2,7 @@
 -- times where long ranges are asked for percentiles. Everything is folded again from the raw events: until the rollup
 -- has done so, they count as unfolded, and every figure stays exact.
 
+-- squawk-ignore ban-drop-table -- a function of the version before answers 503 as soon as this migration is there
 DROP TABLE cube_token_hour, cube_route_hour, cube_model_hour, cube_user_model_day, cube_user_day, cube_user_hour;
 UPDATE fold_state SET watermark = 0;
 
@@ -285,6 +286,7 @@ CREATE TABLE cube_user_model_month (
     PRIMARY KEY (user_key, bucket, organization_key, provider_key, model_key, operation_key, is_ai)
 ) WITH (fillfactor = 95);
 
+-- squawk-ignore ban-drop-table -- made above
 DROP TABLE cube_calls, cube_usual, cube_usual_hour, cube_cost, cube_times, cube_received, cube_errors, cube_histogram;
 
 -- For questions about all users, and about all tokens of a route.
