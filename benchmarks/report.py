@@ -2,25 +2,15 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from benchmarks.ceiling import Ceiling
-from benchmarks.harness import Figure, Target
+from benchmarks.harness import Figure, Result, Target
 
 _HEADER = """\
 | Tally | against | figure | Tally | other | ratio | reach | stretch | |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
-
-
-@dataclass(frozen=True)
-class Result:
-    """The figures of one benchmark with the words for both sides."""
-
-    ours: str
-    against: str
-    figures: Sequence[Figure]
 
 
 def table(results: Iterable[Result]) -> str:
@@ -38,12 +28,13 @@ def document(
     *,
     machine: Iterable[str],
     ceiling: Ceiling,
+    notes: Iterable[str],
     started: datetime,
     runs: int,
     seconds: float,
 ) -> str:
     """The whole of RESULTS.md."""
-    facts = "".join(f"- {line}\n" for line in machine)
+    facts, noted = ("".join(f"- {line}\n" for line in lines) for lines in (machine, notes))
     return f"""\
 # Results of `make bench`
 
@@ -63,7 +54,16 @@ turns; in brackets the least and the most. Ratios count, absolute times are nois
   recorder's runs have those of all four systems. Tables keep what earlier runs stored.
 - The load driver by itself, against a server that only answers 204: {ceiling.requests_per_second:,.0f}
   requests/s at {ceiling.cpu_microseconds:.1f} µs of CPU each.
-"""
+- Questions are asked of the calls of a year: 40 % of a content platform's 1,000 users (the heaviest has 5 % of all
+  calls), 40 % of a gateway's 200 tokens, 15 % of bots in three organizations, 5 % of a text generator; by day more
+  than by night. They are made in SQL, the same every time but for the year's end: a flat table with the indexes that
+  the four systems have; from it Tally's raw events, which the rollup folds, and ClickHouse's table, merged into one
+  part. Both sides of PostgreSQL are vacuumed and analyzed; only while loading are settings changed.
+- A question is timed from its Python object to the rows as Python values, on open connections; ClickHouse runs in
+  this process, PostgreSQL in its own. A run is the mean of {seconds / 12:.2g} s of repetitions, the sides taking turns;
+  for times ratios say how many times faster Tally is, but between its own figures how many times slower. All sides
+  have to answer the same, costs to the last digit, before they are timed.
+{noted}"""
 
 
 def _cells(figure: Figure) -> Sequence[str]:
@@ -81,6 +81,8 @@ def _cells(figure: Figure) -> Sequence[str]:
 
 
 def _spread(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return _number(values[0])
     return f"{_number(statistics.median(values))} ({_number(min(values))}–{_number(max(values))})"
 
 
