@@ -6,7 +6,7 @@ for both. An average is asked for as the sum and the count that it is made of, w
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,13 +18,12 @@ from tally.usage import engine
 from tally.usage.coverage import EVER, Span
 from tally.usage.engine import Spec
 from tally.usage.keys import filter_keys, known_values
-from tally.usage.windows import LocalWindow, WindowName, start_of_day, windows
+from tally.usage.windows import LocalWindow, WindowName, first_day, start_of_day, windows
 
 Row = tuple[Any, ...]
 
 TOP = 10
 _MOSCOW = ZoneInfo("Europe/Moscow")
-_MONTH = timedelta(days=30)
 _USAGE = ("requests", "total_tokens", "input_tokens", "output_tokens", "cost:USD", "cost:RUB")
 _CALLS = ("requests", "errors", "response_time_ms")
 
@@ -56,7 +55,7 @@ class Question:
     measures: tuple[str, ...]
     span: Span = EVER
     user: str | None = None
-    window: tuple[WindowName, ZoneInfo | timezone] | None = None
+    window: tuple[WindowName, tzinfo] | None = None
     keys: tuple[str, ...] = ()
     top: bool = False
 
@@ -70,7 +69,7 @@ class Question:
 def about_user(user: str, end: datetime) -> list[Question]:
     """What a user's page shows at the time `end`."""
     days = _last_days(end, UTC)
-    first = (end - timedelta(microseconds=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    first = start_of_day(first_day(_last_day(end, UTC), "month"), UTC)
     month = Span(first, (first + timedelta(days=32)).replace(day=1))
     return [
         Question("user: this month", _USAGE, month, user),
@@ -92,28 +91,34 @@ def about_all(end: datetime) -> list[Question]:
     ]
 
 
-def _last_days(end: datetime, where: ZoneInfo | timezone) -> Span:
-    """30 calendar days of a zone, the last of which is under way at `end`."""
-    today = end.astimezone(where).date()
-    return Span(start_of_day(today - timedelta(days=29), where), start_of_day(today + timedelta(days=1), where))
+def _last_day(end: datetime, where: tzinfo) -> date:
+    """The last day with calls, all of which are before `end`."""
+    return (end - timedelta(microseconds=1)).astimezone(where).date()
+
+
+def _last_days(end: datetime, where: tzinfo) -> Span:
+    """30 calendar days of a zone, the last of which is under way."""
+    last = _last_day(end, where)
+    return Span(start_of_day(last - timedelta(days=29), where), start_of_day(last + timedelta(days=1), where))
 
 
 def ask_tally(connection: Connection, question: Question) -> list[Row]:
     """As the functions ask: texts to keys, the figures, and the keys of the rows that are shown back to texts."""
+    shown = question.windows
     spec = Spec(
         measures=question.measures,
         keys=question.keys,
         span=question.span,
-        cuts=[window.lower for window in question.windows],
+        cuts=[window.lower for window in shown],
         filters=filter_keys(connection, {"user_id": [question.user]} if question.user else {}),
     )
     rows = [row for row in engine.run(connection, spec) if all(row[key] for key in question.keys)]
-    if question.top:
+    if question.top:  # keys are in alphabetical order here, see history/dimensions.sql
         rows = sorted(rows, key=lambda row: (-row["requests"], *(row[key] for key in question.keys)))[:TOP]
     known = known_values(connection, (row[key] for row in rows for key in question.keys))
     return [
         (
-            *(window.start for window in question.windows[row["piece"] - 1 : row["piece"]]),
+            *([shown[row["piece"] - 1].start] if shown else []),
             *(known[row[key]].value for key in question.keys),
             *(row[measure] for measure in question.measures),
         )

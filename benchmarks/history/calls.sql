@@ -1,4 +1,5 @@
--- Adds the calls of the hours from %(lower)s to %(upper)s to the flat table. After setseed they are the same every time.
+-- Adds the calls of the hours from %(lower)s to %(upper)s to the flat table. After setseed they are the same every
+-- time.
 INSERT INTO service.usage_log
 WITH chances AS MATERIALIZED (
     SELECT systems.name AS system, systems.source, users.bounds AS users, tokens.bounds AS tokens,
@@ -69,7 +70,7 @@ amounts AS MATERIALIZED (
                WHEN 'bots' THEN CASE WHEN other < 0.6 THEN output_tokens * 1500 END
            END AS nano_usd,
            -- 1000 RUB for 5 million tokens
-           CASE WHEN system = 'generator' THEN (coalesce(input_tokens + output_tokens, 0)) * 200000::bigint
+           CASE WHEN system = 'generator' THEN coalesce(input_tokens + output_tokens, 0) * 200000::bigint
            END AS nano_rub
     FROM outcomes
 )
@@ -87,30 +88,36 @@ SELECT id,
        operation,
        CASE system WHEN 'content' THEN (ARRAY['telegram', 'vk', 'instagram', 'dzen'])[random(1, 4)]
                    WHEN 'generator' THEN (ARRAY['web', 'telegram', 'vk', 'api'])[random(1, 4)] END AS platform,
-       CASE WHEN system = 'content' THEN (ARRAY['post', 'story', 'article', 'caption'])[random(1, 4)] END,
-       CASE WHEN system = 'content' THEN (ARRAY['draft', 'rewrite', 'translate', 'summarize'])[random(1, 4)] END,
        CASE WHEN system = 'content'
-            THEN (ARRAY['wf-daily-post', 'wf-campaign', 'wf-newsletter', 'wf-on-demand'])[random(1, 4)] END,
+            THEN (ARRAY['post', 'story', 'article', 'caption'])[random(1, 4)] END AS content_type,
+       CASE WHEN system = 'content'
+            THEN (ARRAY['draft', 'rewrite', 'translate', 'summarize'])[random(1, 4)] END AS task_type,
+       CASE WHEN system = 'content'
+            THEN (ARRAY['wf-daily-post', 'wf-campaign', 'wf-newsletter', 'wf-on-demand'])[random(1, 4)]
+       END AS workflow_id,
        CASE WHEN system = 'content' THEN 'content-' || random(0, 1048575) END AS content_id,
        CASE system WHEN 'content' THEN 'req_' || left(hex_id, 16) WHEN 'bots' THEN hex_id END AS request_id,
        CASE WHEN system = 'generator'
             THEN (ARRAY['Новости компании', 'Рецепты на неделю', 'Путешествия по Карелии', 'Финансовая грамотность',
-                        'Домашние тренировки', 'Ремонт своими руками', 'История Санкт-Петербурга'])[random(1, 7)] END,
-       input_tokens, CASE WHEN model IS NOT NULL THEN output_tokens END, total_tokens,
+                        'Домашние тренировки', 'Ремонт своими руками', 'История Санкт-Петербурга'])[random(1, 7)]
+       END AS topic,
+       input_tokens, CASE WHEN model IS NOT NULL THEN output_tokens END AS output_tokens, total_tokens,
        CASE WHEN system = 'content' AND other < 0.7 THEN (input_tokens * other / 2)::integer END AS cached_tokens,
        nano_usd * 0.000000001 AS cost_usd,
        -- System A keeps both currencies, at 92.50 RUB for one dollar.
        CASE WHEN system = 'content' THEN nano_usd * 925 / 10 ELSE nano_rub END * 0.000000001 AS cost_rub,
        CASE WHEN system IN ('gateway', 'bots')
-            THEN (ARRAY['192.0.2.', '198.51.100.', '203.0.113.', '2001:db8::'])[random(1, 4)] || random(1, 254) END,
+            THEN (ARRAY['192.0.2.', '198.51.100.', '203.0.113.', '2001:db8::'])[random(1, 4)] || random(1, 254)
+       END AS ip_address,
        CASE WHEN system = 'gateway'
             THEN (ARRAY['python-httpx/0.28.1', 'axios/1.7.9', 'okhttp/4.12.0', 'Go-http-client/2.0', 'curl/8.11.1',
                         'PostmanRuntime/7.43.0'])[random(1, 6)] END AS user_agent,
        CASE WHEN system = 'content'
             THEN jsonb_build_object('tier', (ARRAY['free', 'pro', 'enterprise'])[random(1, 3)]) END AS labels,
        CASE WHEN system = 'content' AND status IS NULL
-            THEN jsonb_build_object('stream', other < 0.5, 'temperature', random(1, 10) * 0.1) END,
+            THEN jsonb_build_object('stream', other < 0.5, 'temperature', random(1, 10) * 0.1) END AS request_metadata,
        CASE WHEN system = 'content' AND status IS NULL
             THEN jsonb_build_object('finish_reason', CASE WHEN other < 0.96 THEN 'stop' ELSE 'length' END) END
+           AS response_metadata
 FROM amounts
 ORDER BY id;

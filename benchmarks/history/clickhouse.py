@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -60,26 +61,13 @@ class ClickHouse:
 
     def fill(self, database: Database) -> None:
         """Copy the calls of `service.usage_log` and merge them into one part."""
-        files = self._folder.with_name(f"{self._folder.name}-import")
-        files.mkdir()
-        calls = database.count("SELECT count(*) FROM service.usage_log")
-
-        def export(connection: Connection, first: int) -> None:
-            path = files / f"{first:012d}.tsv"
-            bounds = (first, first + _CALLS_A_FILE)
-            with path.open("wb") as file, connection.cursor().copy(_EXPORT.encode(), bounds) as rows:
-                for row in rows:
-                    file.write(row)
-
-        share_out(database, range(0, calls, _CALLS_A_FILE), export)
         self._session.query("CREATE DATABASE service")
         self._session.query(_CREATE)
-        self._session.query(
-            f"INSERT INTO service.usage_log SELECT * FROM file('{files}/*.tsv', TabSeparatedWithNames)"  # noqa: S608
-        )
+        with tempfile.TemporaryDirectory(dir=self._folder.parent) as files:
+            _export(database, Path(files))
+            source = f"file('{files}/*.tsv', TabSeparatedWithNames)"
+            self._session.query(f"INSERT INTO service.usage_log SELECT * FROM {source}")  # noqa: S608
         self._session.query("OPTIMIZE TABLE service.usage_log FINAL")
-        for path in files.iterdir():
-            path.unlink()
 
     def rows(self, query: str, parameters: Mapping[str, str]) -> list[tuple[Any, ...]]:
         """The answer as Python values: decimals exact, times in the zone of their column."""
@@ -88,6 +76,18 @@ class ClickHouse:
         zones = [_ZONED.fullmatch(column["type"]) for column in answer["meta"]]
         times = [(place, ZoneInfo(zone["zone"])) for place, zone in enumerate(zones) if zone]
         return [_with_times(row, times) for row in answer["data"]]
+
+
+def _export(database: Database, folder: Path) -> None:
+    def export(connection: Connection, first: int) -> None:
+        path = folder / f"{first:012d}.tsv"
+        bounds = (first, first + _CALLS_A_FILE)
+        with path.open("wb") as file, connection.cursor().copy(_EXPORT.encode(), bounds) as rows:
+            for row in rows:
+                file.write(row)
+
+    calls = database.count("SELECT count(*) FROM service.usage_log")
+    share_out(database, range(0, calls, _CALLS_A_FILE), export)
 
 
 def _with_times(row: list[Any], times: Sequence[tuple[int, ZoneInfo]]) -> tuple[Any, ...]:

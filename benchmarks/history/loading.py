@@ -43,10 +43,10 @@ def share_out(database: Database, work: Iterable[Work], do: Callable[[Connection
 
     def worker() -> None:
         with connect(database) as connection:
-            while waiting:
+            while True:
                 try:
                     piece = waiting.popleft()
-                except IndexError:  # the other worker was faster
+                except IndexError:
                     return
                 do(connection, piece)
 

@@ -1,9 +1,11 @@
 -- One transaction's worth of the flat table as rows of usage_events, as the recorder would have stored them.
 INSERT INTO usage_events (
-    time, txid, received_at, sender_key, source_key, id, organization_key, team_key, user_key, token_key, token_type_key,
+    time, txid, received_at, sender_key, source_key, id,
+    organization_key, team_key, user_key, token_key, token_type_key,
     route_key, method_key, error_type_key, provider_key, model_key, agent_key, operation_key, platform_key,
     content_type_key, task_type_key, currency_key, status, input_tokens, output_tokens, total_tokens,
-    cached_input_tokens, response_time_ms, cost, cost_usd, cost_rub, user_name, error_message, ip_address, user_agent,
+    cached_input_tokens, response_time_ms, cost, cost_usd, cost_rub,
+    user_name, error_message, ip_address, user_agent,
     workflow_id, content_id, request_id, topic, labels, request_metadata, response_metadata
 )
 SELECT created_at, (SELECT event_txid()), created_at + interval '80 ms', sender.key, source.key, event_id,
