@@ -1,6 +1,6 @@
 """Questions about usage: Tally, GROUP BY on a flat table with the four systems' indexes, and ClickHouse.
 
-All hold the same calls of a year. What is timed is from the question in Python to the rows as Python values, on an
+All hold the same calls of a quarter. What is timed is from the question in Python to the rows as Python values, on an
 open connection or session: with Tally that includes turning texts into keys and keys into texts, and composing the
 statement. Before a question is timed, all sides have to give the same answer.
 """
@@ -14,9 +14,10 @@ from typing import LiteralString
 from benchmarks import questions, takers
 from benchmarks.harness import Bench, Figure, Measured, Result, Side, Target, agree, values_of
 from benchmarks.history.clickhouse import ClickHouse
-from benchmarks.history.load import Year, load
+from benchmarks.history.load import Quarter, load
 from benchmarks.questions import Question, Row
 from tally.database import Store
+from tally.usage.engine import QUERY_OPTIONS
 
 NAME = "queries"
 OURS = "questions about the heaviest user and about all tenants"
@@ -50,18 +51,18 @@ def measure(bench: Bench) -> list[Result]:
         return compare(bench, load(bench, many, clickhouse), clickhouse, load(bench, few))
 
 
-def compare(bench: Bench, year: Year, clickhouse: ClickHouse, lesser: Year) -> list[Result]:
-    """The figures of stores that are loaded; `lesser` is a year with fewer events."""
-    ours, with_few = f"Tally, {year.events:,} events", f"Tally, {lesser.events:,} events"
+def compare(bench: Bench, quarter: Quarter, clickhouse: ClickHouse, lesser: Quarter) -> list[Result]:
+    """The figures of stores that are loaded; `lesser` is a quarter with fewer events."""
+    ours, with_few = f"Tally, {quarter.events:,} events", f"Tally, {lesser.events:,} events"
     with ExitStack() as stack:
         sides: dict[str, Ask] = {
-            ours: stack.enter_context(_tally(year)),
-            _RAW: stack.enter_context(_raw(year)),
+            ours: stack.enter_context(_tally(quarter)),
+            _RAW: stack.enter_context(_raw(quarter)),
             _CLICKHOUSE: lambda question: clickhouse.rows(*questions.sql(question, questions.CLICKHOUSE)),
             with_few: stack.enter_context(_tally(lesser)),
         }
-        targets = dict.fromkeys(questions.about_user(year.user, year.end), _USER_TARGETS)
-        targets |= dict.fromkeys(questions.about_all(year.end), _ALL_TARGETS)
+        targets = dict.fromkeys(questions.about_user(quarter.user, quarter.end), _USER_TARGETS)
+        targets |= dict.fromkeys(questions.about_all(quarter.end), _ALL_TARGETS)
         raw_with_few = stack.enter_context(_raw(lesser))
         for question in targets:
             _agree(question, sides[ours], sides[_RAW], sides[_CLICKHOUSE])
@@ -77,15 +78,15 @@ def compare(bench: Bench, year: Year, clickhouse: ClickHouse, lesser: Year) -> l
         Result(ours, _RAW, [figure(question, _RAW, of[_RAW]) for question, of in targets.items()]),
         Result(ours, _CLICKHOUSE, [figure(question, _CLICKHOUSE, of[_CLICKHOUSE]) for question, of in targets.items()]),
         Result(ours, with_few, [figure(question, with_few, _GROWTH) for question in targets]),
-        _disk(bench, year),
+        _disk(bench, quarter),
     ]
 
 
 @contextmanager
-def _tally(year: Year) -> Iterator[Ask]:
+def _tally(quarter: Quarter) -> Iterator[Ask]:
     """The connection is as the function `query` makes it."""
-    settings = takers.settings_of(year.database)
-    options = {"statement_timeout": f"{settings.query_timeout_seconds:.0f}s"}
+    settings = takers.settings_of(quarter.database)
+    options = {**QUERY_OPTIONS, "statement_timeout": f"{settings.query_timeout_seconds:.0f}s"}
     store = Store(settings, "tally query", options=options)
     with store.connect() as connection:
         yield partial(questions.ask_tally, connection)
@@ -93,8 +94,8 @@ def _tally(year: Year) -> Iterator[Ask]:
 
 
 @contextmanager
-def _raw(year: Year) -> Iterator[Ask]:
-    with year.database.connect() as connection:
+def _raw(quarter: Quarter) -> Iterator[Ask]:
+    with quarter.database.connect() as connection:
 
         def ask(question: Question) -> list[Row]:
             query, parameters = questions.sql(question, questions.POSTGRES)
@@ -130,12 +131,12 @@ def _times(bench: Bench, question: Question, sides: Mapping[str, Ask]) -> dict[s
     return {name: values_of("ms", runs) for name, runs in measured.items()}
 
 
-def _disk(bench: Bench, year: Year) -> Result:
+def _disk(bench: Bench, quarter: Quarter) -> Result:
     """What answers come from, against the raw events; both with their indexes."""
-    sizes = {name: (rows, size / 1e6) for name, rows, size in year.database.rows(_SIZES)}
+    sizes = {name: (rows, size / 1e6) for name, rows, size in quarter.database.rows(_SIZES)}
     shown = ", ".join(f"{name} {size:,.1f} MB ({rows:,} rows)" for name, (rows, size) in sizes.items())
-    bench.note(f"Disk with indexes, {year.events:,} events: {shown}.")
+    bench.note(f"Disk with indexes, {quarter.events:,} events: {shown}.")
     _, raw = sizes.pop("usage_events")
     folded = sum(size for _, size in sizes.values())
-    figure = Figure(f"MB, {year.events:,} events", (folded,), (raw,), _DISK)
+    figure = Figure(f"MB, {quarter.events:,} events", (folded,), (raw,), _DISK)
     return Result("cubes and dimensions with indexes", "raw events with indexes", [figure])

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from tally.dimensions import KIND_OF_FIELD
 from tally.usage import engine
 from tally.usage.coverage import EVER, Span
-from tally.usage.engine import Spec
 from tally.usage.keys import filter_keys, known_values
+from tally.usage.spec import Spec
 from tally.usage.windows import LocalWindow, WindowName, first_day, start_of_day, windows
 
 Row = tuple[Any, ...]
@@ -111,10 +111,13 @@ def ask_tally(connection: Connection, question: Question) -> list[Row]:
         span=question.span,
         cuts=[window.lower for window in shown],
         filters=filter_keys(connection, {"user_id": [question.user]} if question.user else {}),
+        # One more: calls without a value may be among them. Of equal ones the first in the alphabet comes first, as
+        # keys are here, see history/dimensions.sql.
+        order_by="-requests" if question.top else None,
+        limit=TOP + 1 if question.top else None,
     )
     rows = [row for row in engine.run(connection, spec) if all(row[key] for key in question.keys)]
-    if question.top:  # keys are in alphabetical order here, see history/dimensions.sql
-        rows = sorted(rows, key=lambda row: (-row["requests"], *(row[key] for key in question.keys)))[:TOP]
+    rows = rows[:TOP] if question.top else rows
     known = known_values(connection, (row[key] for row in rows for key in question.keys))
     return [
         (

@@ -54,12 +54,12 @@ turns; in brackets the least and the most. Ratios count, absolute times are nois
   recorder's runs have those of all four systems. Tables keep what earlier runs stored.
 - The load driver by itself, against a server that only answers 204: {ceiling.requests_per_second:,.0f}
   requests/s at {ceiling.cpu_microseconds:.1f} µs of CPU each.
-- Questions are asked of the calls of a year: 40 % of a content platform's 1,000 users, of whom the heaviest makes 5 %
-  of all calls; 40 % through a gateway with 200 tokens; 15 % of bots in three organizations; 5 % of a text generator; by
-  day more than by night. SQL makes them, the same ones every time but for the end of the year: first the flat table,
-  which gets the indexes that the four systems have; from it Tally's raw events, which the rollup folds, and
-  ClickHouse's table, merged into one part. PostgreSQL is vacuumed and analyzed. Settings differ from the defaults
-  only while loading.
+- Questions are asked of the calls of a quarter of a year: 40 % of a content platform's 1,000 users, of whom the
+  heaviest makes 5 % of all calls; 40 % through a gateway with 200 tokens; 15 % of bots in three organizations; 5 % of a
+  text generator; by day more than by night. SQL makes them, the same ones every time but for the end of the quarter:
+  first the flat table, which gets the indexes that the four systems have; from it Tally's raw events, which the rollup
+  folds, and ClickHouse's table, merged into one part. PostgreSQL is vacuumed and analyzed. Settings differ from the
+  defaults only while loading.
 - What is timed of a question is from its Python object to the rows as Python values, on open connections. ClickHouse
   runs in the client's process, PostgreSQL in its own. A run of one question repeats it for a twelfth of the time of
   other runs, at least once, and its figure is the mean; all sides take turns. The ratio is how many times faster

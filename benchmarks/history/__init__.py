@@ -1,1 +1,1 @@
-"""A year of calls of four made-up systems, the same in each of the three stores that are compared."""
+"""A quarter of calls of four made-up systems, the same in each of the three stores that are compared."""

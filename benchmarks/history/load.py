@@ -14,8 +14,8 @@ from benchmarks.history.loading import at_once
 
 
 @dataclass(frozen=True)
-class Year:
-    """A database with the calls of a year both flat and as Tally has them.
+class Quarter:
+    """A database with the calls of a quarter both flat and as Tally has them.
 
     Attributes:
         end: the full hour before which they all are.
@@ -28,7 +28,7 @@ class Year:
     user: str
 
 
-def load(bench: Bench, events: int, clickhouse: ClickHouse | None = None) -> Year:
+def load(bench: Bench, events: int, clickhouse: ClickHouse | None = None) -> Quarter:
     """Fill a database, and ClickHouse if it is given; without it, the flat table gets no indexes."""
     end = bench.started.replace(minute=0, second=0, microsecond=0)
     database = takers.tally_database(bench, f"bench_{events}")
@@ -46,7 +46,7 @@ def load(bench: Bench, events: int, clickhouse: ClickHouse | None = None) -> Yea
 
     at_once(lambda: stage("folded and vacuumed", fold), fill_others)
     stage.sum_up()
-    return Year(database, events, end, usage_log.heaviest_user(database))
+    return Quarter(database, events, end, usage_log.heaviest_user(database))
 
 
 class _Stages:

@@ -1,4 +1,4 @@
--- Who the calls of a year come from and what they call. Of each list, an entry is drawn with the share that its
+-- Who the calls of a quarter come from and what they call. Of each list, an entry is drawn with the share that its
 -- weight has among those of its system. Everything is made from ordinal numbers, so it is the same every time.
 
 CREATE SCHEMA service;

@@ -1,6 +1,6 @@
 """Tally's side: the calls of the flat table as raw events, folded by the rollup.
 
-Set-based, because a year of a busy service through the recorder would take an hour. The rows are those that it would
+Set-based, because a quarter of a busy service through the recorder would take an hour. The rows are those that it would
 have stored but for the dedupe keys, which no question reads.
 """
 
@@ -20,6 +20,7 @@ _EVENTS_A_TRANSACTION = 50_000  # a fold takes whole transactions
 def add_events(database: Database, end: datetime) -> None:
     """Store the calls of `service.usage_log` as events, in the order of time."""
     store = Store(takers.settings_of(database), "tally benchmark", pool_size=1)
+    # As many partitions as there are after a year: looking into each takes time, also where it is empty.
     partitions.ensure(store, RETENTION_DAYS, [end - timedelta(days=age) for age in range(367)])
     store.dispose()
     with connect(database) as connection:

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 from benchmarks.databases import Database
 from benchmarks.history.loading import Connection, connect, share_out, statement
 
-DAYS = 365
+DAYS = 90
 TABLE = "service.usage_log"
 
 
 def create(database: Database, events: int, end: datetime) -> None:
-    """Make `events` calls in the 365 days up to `end`, a full hour; the same for the same arguments."""
+    """Make `events` calls in the `DAYS` days up to `end`, a full hour; the same for the same arguments."""
     with connect(database) as connection:
         connection.execute(statement("population"))
-        connection.execute(statement("hours"), {"events": events, "end": end})
+        connection.execute(statement("hours"), {"events": events, "end": end, "days": DAYS})
         connection.execute("ANALYZE")
     share_out(database, [(day, end - timedelta(days=DAYS - day)) for day in range(DAYS)], _add_day)
     with connect(database) as connection:
