@@ -32,11 +32,6 @@ def column_of(dimension: str) -> str:
     return dimension if kind is None else f"{kind}_key"
 
 
-def is_keyed(dimension: str) -> bool:
-    """Whether a dimension is stored as a key, and not as a number or label."""
-    return dimension in _KIND_OF_DIMENSION
-
-
 def filter_keys(connection: Connection, filters: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
     """The filters of `engine.Spec`: by column the keys, statuses or label values. An empty text is "no value"."""
     keys: dict[str, list[Any]] = {column_of(name): [] for name in filters}
