@@ -233,6 +233,7 @@ class Cube:
     """A table of sums.
 
     Attributes:
+        name: what its keys are about; cubes of one name differ in their grain.
         keys: the columns that it keeps apart besides the bucket.
         measures: its columns.
         finer: the cube whose buckets it sums up; None is the finest, summed up from events.
@@ -240,6 +241,7 @@ class Cube:
             takes longer than reading buckets. Of the others, most buckets would hold a single event.
     """
 
+    name: str
     table: Table
     grain: Grain
     keys: tuple[str, ...]
@@ -264,7 +266,7 @@ def _cube(
         *(Column(key, Integer, primary_key=True) for key in keys),
         *(Column(measure.name, measure.type) for measure in measures),
     )
-    return Cube(table, grain, tuple(keys), measures, finer, detailed)
+    return Cube(name, table, grain, tuple(keys), measures, finer, detailed)
 
 
 def _cubes() -> Iterator[Cube]:

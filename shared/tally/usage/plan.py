@@ -35,6 +35,9 @@ def plan(spec: Spec) -> Plan:
         knows = keys <= {*cube.keys} and measures <= {one.name for one in cube.measures}
         if knows and (some_users or not cube.detailed):
             cubes.setdefault(cube.grain, cube)
+    if "month" in cubes and "day" in cubes and cubes["month"].name != cubes["day"].name:
+        # One with more keys has more rows a month than thirty days of the other: months are kept of the widest only.
+        del cubes["month"]
     cubes = {grain: cubes[grain] for grain in _COARSE_FIRST if grain in cubes}
     coverage = cover(segments(spec.span, spec.cuts), [*cubes])
     return Plan({grain: cubes[grain] for grain in coverage.buckets}, coverage)
