@@ -23,7 +23,7 @@ $$;
 CREATE AGGREGATE array_concat(bigint[]) (SFUNC = array_cat, STYPE = bigint[], PARALLEL = SAFE);
 
 -- Key 0 stands for "no value". Sums of tokens are numeric: a few thousand events of the largest counts would overflow
--- a bigint. Two billion requests of one key fit into no hour. Each cube is like some of the tables that follow; a cube
+-- a bigint. Two billion requests of one key fit into no quarter of a day. Each cube is like some of the tables that follow; a cube
 -- with the key of the currency also has the cost in it, so that it can be converted at its own day's rate.
 CREATE TABLE cube_calls (
     requests             bigint NOT NULL,
@@ -132,6 +132,15 @@ CREATE TABLE cube_route_hour (
     PRIMARY KEY (bucket, organization_key, route_key, method_key)
 ) WITH (fillfactor = 95);
 
+CREATE TABLE cube_route_quarter_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    route_key            integer NOT NULL,
+    method_key           integer NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, route_key, method_key)
+) WITH (fillfactor = 95);
+
 CREATE TABLE cube_route_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
@@ -151,6 +160,14 @@ CREATE TABLE cube_token_hour (
     PRIMARY KEY (bucket, organization_key, token_key)
 ) WITH (fillfactor = 95);
 
+CREATE TABLE cube_token_quarter_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    token_key            integer NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, token_key)
+) WITH (fillfactor = 95);
+
 CREATE TABLE cube_token_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
@@ -162,6 +179,17 @@ CREATE TABLE cube_token_day (
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_model_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    provider_key         integer NOT NULL,
+    model_key            integer NOT NULL,
+    operation_key        integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, provider_key, model_key, operation_key, is_ai)
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_model_quarter_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     provider_key         integer NOT NULL,
@@ -210,6 +238,14 @@ CREATE TABLE cube_route_status_month (
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (user_key, bucket, organization_key)
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_user_quarter_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,

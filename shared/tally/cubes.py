@@ -1,4 +1,4 @@
-"""The tables that figures come from: raw events, and cubes of sums by hour, UTC day or UTC month.
+"""The tables that figures come from: raw events, and cubes of sums by hour, quarter of a day, day or month (UTC).
 
 A cube holds for each bucket and combination of keys the sums of all folded events. Which cubes there are is data:
 folding and questions are both composed from it. Key 0 stands for "no value".
@@ -34,7 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER
 
-Grain = Literal["hour", "day", "month"]
+Grain = Literal["hour", "quarter_day", "day", "month"]
 
 metadata = MetaData()
 
@@ -278,12 +278,16 @@ def _cubes() -> Iterator[Cube]:
 
     keys = ("organization_key", "route_key", "method_key")
     yield (hour := _cube("route", "hour", keys))
+    yield _cube("route", "quarter_day", keys, finer=hour)
     yield _cube("route", "day", keys, (*_USUAL, *_TIMES, *_HISTOGRAM), finer=hour)
 
-    yield _cube("token", "hour", ("organization_key", "token_key"))
+    yield (hour := _cube("token", "hour", ("organization_key", "token_key")))
+    yield _cube("token", "quarter_day", ("organization_key", "token_key"), finer=hour)
     yield _cube("token", "day", ("organization_key", "team_key", "token_key"), (*_USUAL, *_TIMES))
 
-    yield _cube("model", "hour", ("organization_key", "provider_key", "model_key", "operation_key", IS_AI))
+    keys = ("organization_key", "provider_key", "model_key", "operation_key", IS_AI)
+    yield (hour := _cube("model", "hour", keys))
+    yield _cube("model", "quarter_day", keys, finer=hour)
     yield _cube("agent", "hour", ("organization_key", "agent_key", IS_AI))
     keys = (
         "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
@@ -294,7 +298,8 @@ def _cubes() -> Iterator[Cube]:
     keys = ("organization_key", "route_key", "method_key", "status", "error_type_key")
     yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS))
 
-    yield _cube("user", "hour", ("organization_key", "user_key"), detailed=True)
+    yield (hour := _cube("user", "hour", ("organization_key", "user_key"), detailed=True))
+    yield _cube("user", "quarter_day", ("organization_key", "user_key"), finer=hour, detailed=True)
     yield _cube("user", "day", ("organization_key", "user_key", IS_AI))
     yield _cube("user", "month", ("organization_key", "user_key", IS_AI, "currency_key"), (*_USUAL, *_COST))
 
@@ -321,4 +326,7 @@ def key_of_event(key: str) -> ColumnElement[Any]:
 
 def bucket_of(grain: Grain, instant: ColumnElement[Any]) -> ColumnElement[Any]:
     """The bucket that an instant falls into (UTC)."""
+    if grain == "quarter_day":
+        midnight: ColumnElement[Any] = literal_column("timestamptz '2000-01-01 00:00+00'")
+        return func.date_bin(literal_column("interval '6 hours'"), instant, midnight)
     return func.date_trunc(literal_column(f"'{grain}'"), instant, literal_column("'UTC'"))

@@ -81,8 +81,10 @@ def test_a_month_that_is_cut_is_not_read_whole() -> None:
 
 
 QUARTERS = st.lists(st.integers(0, 24 * 4 * 6), min_size=2, max_size=6, unique=True).map(sorted)
-GRAINS: st.SearchStrategy[list[Grain]] = st.sampled_from([["day", "hour"], ["day"], ["hour"], []])
-LENGTH = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
+GRAINS: st.SearchStrategy[list[Grain]] = st.sampled_from(
+    [["day", "quarter_day", "hour"], ["day", "hour"], ["quarter_day"], ["day"], ["hour"], []]
+)
+LENGTH = {"day": timedelta(days=1), "quarter_day": timedelta(hours=6), "hour": timedelta(hours=1)}
 
 
 @given(QUARTERS, GRAINS)

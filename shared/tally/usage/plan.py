@@ -8,7 +8,7 @@ from tally.cubes import CUBES, HISTOGRAM, OWN_CURRENCIES, Cube, Grain
 from tally.usage.coverage import Coverage, Span, cover, segments
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec
 
-_COARSE_FIRST: Sequence[Grain] = ("month", "day", "hour")
+_COARSE_FIRST: Sequence[Grain] = ("month", "day", "quarter_day", "hour")
 # Percentiles of up to so long a range are exact, of raw events; those of longer ones come from histograms.
 EXACT_PERCENTILES = timedelta(hours=2)
 
