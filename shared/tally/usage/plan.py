@@ -9,8 +9,8 @@ from tally.usage.coverage import Coverage, Span, cover, segments
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec
 
 _COARSE_FIRST: Sequence[Grain] = ("month", "day", "quarter_day", "hour")
-# Not every cube is kept with the first of these grains, and one with more keys may have more rows than a narrow one has in
-# all of its finer buckets.
+# Not every cube is kept with the first of these grains, and one with more keys may have more rows than a narrow one has
+# in all of its finer buckets.
 _OF_ONE_NAME: Sequence[tuple[Grain, Grain]] = (("month", "day"), ("quarter_day", "hour"))
 # Percentiles of up to so long a range are exact, of raw events; those of longer ones come from histograms.
 EXACT_PERCENTILES = timedelta(hours=2)
