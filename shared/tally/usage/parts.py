@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, TSTZMULTIRANGE, array
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, array
 from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
 from tally.cubes import (
@@ -93,21 +93,22 @@ def _columns(shape: Shape) -> list[str]:
 
 
 def _cube_part(shape: Shape, buckets: Buckets) -> Select[Any]:
+    """Buckets of a cube, of one span or of each of several."""
     cube, grain = _CUBES[buckets.cube], buckets.grain
     columns = cube.table.c
-    conditions = [columns.bucket >= _instant(f"{grain}_lower"), columns.bucket < _instant(f"{grain}_upper")]
-    if buckets.several:
-        spans = cast(parameter(f"{grain}_spans"), TSTZMULTIRANGE)
-        conditions.append(columns.bucket.op("<@")(spans))
-    conditions += [
-        _among(number, one, _of_bucket(columns, one.column), nothing_is_zero=True)
-        for number, one in enumerate(shape.filters)
-    ]
-    return select(
+    part = select(
         _piece(shape, columns.bucket),
         *(_of_bucket(columns, key).label(key_label(number)) for number, key in enumerate(shape.keys)),
         *(_value_of_bucket(cube, name).label(name) for name in _columns(shape)),
-    ).where(*conditions)
+    ).where(
+        *(
+            _among(number, one, _of_bucket(columns, one.column), nothing_is_zero=True)
+            for number, one in enumerate(shape.filters)
+        )
+    )
+    if buckets.several:
+        return _of_each_span(grain, lambda span: part.where(columns.bucket >= span.lower, columns.bucket < span.upper))
+    return part.where(columns.bucket >= _instant(f"{grain}_lower"), columns.bucket < _instant(f"{grain}_upper"))
 
 
 def _raw_part(
@@ -149,20 +150,22 @@ def _by_txid(
 
 
 def _span_part(shape: Shape, spans: str, filters: Iterable[ColumnElement[bool]]) -> Select[Any]:
-    """Folded events of some spans: an index scan for each. The outer bounds let PostgreSQL leave out partitions."""
-    each = func.unnest(
-        cast(parameter(f"{spans}_lowers"), ARRAY(_INSTANT)), cast(parameter(f"{spans}_uppers"), ARRAY(_INSTANT))
-    )
-    span = each.table_valued("lower", "upper").render_derived("span")
+    """Folded events of some spans. The outer bounds let PostgreSQL leave out partitions."""
     time = usage_events.c.time
-    inside = and_(
-        time >= span.c.lower, time < span.c.upper,
-        time >= _instant(f"{spans}_lower"), time < _instant(f"{spans}_upper"),
-    )  # fmt: skip
-    folded = usage_events.c.txid < _WATERMARK
-    # OFFSET 0 keeps the inner question apart, so that it is planned for one span.
-    events = _raw_part(shape, and_(folded, inside), filters).offset(literal_column("0")).lateral("events")
-    return select(*events.c).select_from(span.join(events, true()))
+    outer = and_(time >= _instant(f"{spans}_lower"), time < _instant(f"{spans}_upper"))
+    events = _raw_part(shape, and_(usage_events.c.txid < _WATERMARK, outer), filters)
+    return _of_each_span(spans, lambda span: events.where(time >= span.lower, time < span.upper))
+
+
+def _of_each_span(spans: str, part: Callable[[Any], Select[Any]]) -> Select[Any]:
+    """A part, read by index for each of some spans: `part` has the columns `lower` and `upper` of one.
+
+    OFFSET 0 keeps it apart, so that it is planned for one span.
+    """
+    lowers, uppers = (cast(parameter(f"{spans}_{name}"), ARRAY(_INSTANT)) for name in ("lowers", "uppers"))
+    span = func.unnest(lowers, uppers).table_valued("lower", "upper").render_derived("span")
+    rows = part(span.c).offset(literal_column("0")).lateral("of_span")
+    return select(*rows.c).select_from(span.join(rows, true()))
 
 
 def _of_light_users(shape: Shape) -> Iterator[ColumnElement[bool]]:

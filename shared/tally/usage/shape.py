@@ -1,6 +1,6 @@
 """The shape of a question: all that its statement depends on, apart from the values of its parameters. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Buckets of a cube that are read: between two bounds, or where `several`, in spans between them."""
+    """Buckets of a cube that are read: of one span, or of `several`."""
 
     cube: str
     grain: Grain
@@ -109,9 +109,7 @@ def _buckets_of_shape(plan: Plan, parameters: Parameters) -> Iterator[Buckets]:
     for grain, cube in plan.cubes.items():
         spans = plan.coverage.buckets[grain]
         parameters |= _bounds(grain, spans)
-        if len(spans) > 1:
-            parameters[f"{grain}_spans"] = _multirange(spans)
-        if cube.detailed:
+        if len(spans) > 1 or cube.detailed:
             parameters |= _each(grain, spans)
         yield Buckets(cube.table.name, grain, len(spans) > 1)
 
@@ -144,11 +142,6 @@ def _each(name: str, spans: Sequence[Span]) -> Parameters:
     lowers = array_text(_text(span.lower, "-infinity") for span in spans)
     uppers = array_text(_text(span.upper, "infinity") for span in spans)
     return {f"{name}_lowers": lowers, f"{name}_uppers": uppers}
-
-
-def _multirange(spans: Iterable[Span]) -> str:
-    ranges = (f"[{_text(span.lower, '')},{_text(span.upper, '')})" for span in spans)
-    return "{" + ",".join(ranges) + "}"
 
 
 def _text(instant: datetime | None, unbounded: str) -> str:
