@@ -40,10 +40,12 @@ def _written_date(value: object) -> object:
 
 
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
-Whole = Annotated[int, BeforeValidator(_written_whole)]
+# Outermost of a type's annotations: limits inside it are part of the description.
+WRITTEN_WHOLE = BeforeValidator(_written_whole)
+Whole = Annotated[int, WRITTEN_WHOLE]
 Day = Annotated[date, BeforeValidator(_written_date)]
 Currency = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
-Days = Annotated[Whole, Field(ge=1, le=MAX_DAYS)]
+Days = Annotated[int, Field(ge=1, le=MAX_DAYS), WRITTEN_WHOLE]
 
 
 class Parameters(BaseModel):
