@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from tally.http.api import JsonAnswer
 from tally.http.asking import Asker
 from tally.http.endpoints.content_platform import TokenParameters
-from tally.http.endpoints.parameters import WRITTEN_WHOLE, Parameters, Text, ZonedParameters, refused
+from tally.http.endpoints.parameters import MOST_WHOLE, WRITTEN_WHOLE, Parameters, Text, ZonedParameters, refused
 from tally.http.examples import example
 from tally.usage import event_lists, events
 from tally.usage.event_lists import MOST_ITEMS, Table
@@ -38,7 +38,9 @@ PageSize = Annotated[int, Field(ge=1, le=MOST_ITEMS), WRITTEN_WHOLE]
 class PageParameters(Parameters):
     """Which page of a list: by number, or by the cursor of the page before it."""
 
-    page: Annotated[int, Field(ge=1), WRITTEN_WHOLE] | None = Field(None, description="From 1; the first if not given.")
+    page: Annotated[int, Field(ge=1, le=MOST_WHOLE), WRITTEN_WHOLE] | None = Field(
+        None, description="From 1; the first if not given."
+    )
     page_size: PageSize = Field(50, description="Items a page.")
     cursor: Cursor | None = Field(None, description="next_cursor of the page before, in place of page.")
 

@@ -15,6 +15,7 @@ from tally.usage.question import DEFAULT_DAYS, parse_instant, parse_zone
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
+MOST_WHOLE = 10**9 - 1
 
 
 def _written_whole(value: object) -> object:

@@ -37,7 +37,7 @@ _EXAMPLE = {
 @router.get(
     "/v1/usage",
     openapi_extra={"parameters": usage_parameters()},
-    responses=example(_EXAMPLE, columns=[*_ROW], records=[_ROW]),
+    responses=example(_EXAMPLE, columns=[*_ROW, "unconverted_requests"], records=[_ROW]),
 )
 async def usage(ask: Asker, request: Request) -> Response:
     """Any figures of any events, by any dimension, in windows of any time zone.
