@@ -23,7 +23,7 @@ $$;
 CREATE AGGREGATE array_concat(bigint[]) (SFUNC = array_cat, STYPE = bigint[], PARALLEL = SAFE);
 
 -- Key 0 stands for "no value". Sums of tokens are numeric: a few thousand events of the largest counts would overflow
--- a bigint. Two billion requests of one key fit into no hour. Each cube is like some of the tables that follow; a cube
+-- a bigint. Two billion requests of one key fit into no quarter of a day. Each cube is like some of the tables that follow; a cube
 -- with the key of the currency also has the cost in it, so that it can be converted at its own day's rate.
 CREATE TABLE cube_calls (
     requests             bigint NOT NULL,
@@ -132,6 +132,15 @@ CREATE TABLE cube_route_hour (
     PRIMARY KEY (bucket, organization_key, route_key, method_key)
 ) WITH (fillfactor = 95);
 
+CREATE TABLE cube_route_quarter_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    route_key            integer NOT NULL,
+    method_key           integer NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, route_key, method_key)
+) WITH (fillfactor = 95);
+
 CREATE TABLE cube_route_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
@@ -146,10 +155,17 @@ CREATE TABLE cube_route_day (
 CREATE TABLE cube_token_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
-    team_key             integer NOT NULL,
     token_key            integer NOT NULL,
     LIKE cube_usual_hour,
-    PRIMARY KEY (bucket, organization_key, team_key, token_key)
+    PRIMARY KEY (bucket, organization_key, token_key)
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_token_quarter_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    token_key            integer NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, token_key)
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_token_day (
@@ -165,16 +181,32 @@ CREATE TABLE cube_token_day (
 CREATE TABLE cube_model_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
-    agent_key            integer NOT NULL,
     provider_key         integer NOT NULL,
     model_key            integer NOT NULL,
     operation_key        integer NOT NULL,
-    token_type_key       integer NOT NULL,
     is_ai                smallint NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual_hour,
-    LIKE cube_cost,
-    PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
+    PRIMARY KEY (bucket, organization_key, provider_key, model_key, operation_key, is_ai)
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_model_quarter_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    provider_key         integer NOT NULL,
+    model_key            integer NOT NULL,
+    operation_key        integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, provider_key, model_key, operation_key, is_ai)
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_agent_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    agent_key            integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, agent_key, is_ai)
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_model_day (
@@ -213,15 +245,21 @@ CREATE TABLE cube_user_hour (
     PRIMARY KEY (user_key, bucket, organization_key)
 ) WITH (fillfactor = 95);
 
+CREATE TABLE cube_user_quarter_day (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    user_key             integer NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (user_key, bucket, organization_key)
+) WITH (fillfactor = 95);
+
 CREATE TABLE cube_user_day (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,
     is_ai                smallint NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual,
-    LIKE cube_cost,
-    PRIMARY KEY (user_key, bucket, organization_key, is_ai, currency_key)
+    PRIMARY KEY (user_key, bucket, organization_key, is_ai)
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_month (
@@ -289,12 +327,10 @@ CREATE TABLE cube_user_model_month (
 -- squawk-ignore ban-drop-table -- made above
 DROP TABLE cube_calls, cube_usual, cube_usual_hour, cube_cost, cube_times, cube_received, cube_errors, cube_histogram;
 
--- For questions about all users, and about all tokens of a route.
-CREATE INDEX cube_user_day_bucket ON cube_user_day (bucket);
-CREATE INDEX cube_user_agent_month_bucket ON cube_user_agent_month (bucket);
-CREATE INDEX cube_user_model_month_bucket ON cube_user_model_month (bucket);
+-- For questions about all users: rows of a day lie together, because events are folded in the order in which they came.
+CREATE INDEX cube_user_day_bucket ON cube_user_day USING brin (bucket) WITH (pages_per_range = 32, autosummarize = on);
+-- For questions about all tokens of a route.
 CREATE INDEX cube_token_route_month_route ON cube_token_route_month (route_key, bucket);
-CREATE INDEX cube_route_status_month_bucket ON cube_route_status_month (bucket);
 
 -- What came in lately, whatever its time: events of a partition lie in the order in which they came.
 CREATE INDEX usage_events_received ON usage_events USING brin (received_at)

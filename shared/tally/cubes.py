@@ -1,4 +1,4 @@
-"""The tables that figures come from: raw events, and cubes of sums by hour, UTC day or UTC month.
+"""The tables that figures come from: raw events, and cubes of sums by hour, quarter of a day, day or month (UTC).
 
 A cube holds for each bucket and combination of keys the sums of all folded events. Which cubes there are is data:
 folding and questions are both composed from it. Key 0 stands for "no value".
@@ -34,7 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER
 
-Grain = Literal["hour", "day", "month"]
+Grain = Literal["hour", "quarter_day", "day", "month"]
 
 metadata = MetaData()
 
@@ -233,6 +233,7 @@ class Cube:
     """A table of sums.
 
     Attributes:
+        name: what its keys are about; cubes of one name differ in their grain.
         keys: the columns that it keeps apart besides the bucket.
         measures: its columns.
         finer: the cube whose buckets it sums up; None is the finest, summed up from events.
@@ -240,6 +241,7 @@ class Cube:
             takes longer than reading buckets. Of the others, most buckets would hold a single event.
     """
 
+    name: str
     table: Table
     grain: Grain
     keys: tuple[str, ...]
@@ -264,7 +266,7 @@ def _cube(
         *(Column(key, Integer, primary_key=True) for key in keys),
         *(Column(measure.name, measure.type) for measure in measures),
     )
-    return Cube(table, grain, tuple(keys), measures, finer, detailed)
+    return Cube(name, table, grain, tuple(keys), measures, finer, detailed)
 
 
 def _cubes() -> Iterator[Cube]:
@@ -276,26 +278,30 @@ def _cubes() -> Iterator[Cube]:
 
     keys = ("organization_key", "route_key", "method_key")
     yield (hour := _cube("route", "hour", keys))
+    yield _cube("route", "quarter_day", keys, finer=hour)
     yield _cube("route", "day", keys, (*_USUAL, *_TIMES, *_HISTOGRAM), finer=hour)
 
-    keys = ("organization_key", "team_key", "token_key")
-    yield (hour := _cube("token", "hour", keys))
-    yield _cube("token", "day", keys, (*_USUAL, *_TIMES), finer=hour)
+    yield (hour := _cube("token", "hour", ("organization_key", "token_key")))
+    yield _cube("token", "quarter_day", ("organization_key", "token_key"), finer=hour)
+    yield _cube("token", "day", ("organization_key", "team_key", "token_key"), (*_USUAL, *_TIMES))
 
+    keys = ("organization_key", "provider_key", "model_key", "operation_key", IS_AI)
+    yield (hour := _cube("model", "hour", keys))
+    yield _cube("model", "quarter_day", keys, finer=hour)
+    yield _cube("agent", "hour", ("organization_key", "agent_key", IS_AI))
     keys = (
         "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
         "currency_key",
     )  # fmt: skip
-    yield (hour := _cube("model", "hour", keys, (*_USUAL, *_COST)))
-    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM), finer=hour)
+    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM))
 
     keys = ("organization_key", "route_key", "method_key", "status", "error_type_key")
     yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS))
 
-    yield _cube("user", "hour", ("organization_key", "user_key"), detailed=True)
-    keys = ("organization_key", "user_key", IS_AI, "currency_key")
-    yield (day := _cube("user", "day", keys, (*_USUAL, *_COST)))
-    yield _cube("user", "month", keys, (*_USUAL, *_COST), finer=day)
+    yield (hour := _cube("user", "hour", ("organization_key", "user_key"), detailed=True))
+    yield _cube("user", "quarter_day", ("organization_key", "user_key"), finer=hour, detailed=True)
+    yield _cube("user", "day", ("organization_key", "user_key", IS_AI))
+    yield _cube("user", "month", ("organization_key", "user_key", IS_AI, "currency_key"), (*_USUAL, *_COST))
 
     yield _cube("token_route", "month", ("organization_key", "token_key", "route_key"), _CALLS)
 
@@ -320,4 +326,7 @@ def key_of_event(key: str) -> ColumnElement[Any]:
 
 def bucket_of(grain: Grain, instant: ColumnElement[Any]) -> ColumnElement[Any]:
     """The bucket that an instant falls into (UTC)."""
+    if grain == "quarter_day":
+        midnight: ColumnElement[Any] = literal_column("timestamptz '2000-01-01 00:00+00'")
+        return func.date_bin(literal_column("interval '6 hours'"), instant, midnight)
     return func.date_trunc(literal_column(f"'{grain}'"), instant, literal_column("'UTC'"))

@@ -140,7 +140,7 @@ def _added_rows(cube: Cube, events: CTE, finer: CTE | None) -> CTE:
         if measure.name in needed
     ]
     added = select(bucket.label("bucket"), *groups[1:], *sums).group_by(*groups)
-    if cube.detailed:
+    if cube.detailed and finer is None:
         added = added.where(rows.c.user_key.in_(select(detailed_users.c.user_key)))
     return added.cte(f"{cube.table.name}_rows")
 

@@ -54,9 +54,37 @@ def test_a_span_is_cut_only_inside() -> None:
     assert segments(EVER, []) == [EVER]
 
 
+def test_whole_months_inside_days_and_hours_around_them() -> None:
+    lower, upper = datetime(2026, 1, 30, 22, 30, tzinfo=UTC), datetime(2026, 4, 2, 1, tzinfo=UTC)
+    assert cover([Span(lower, upper)], ["month", "day", "hour"]) == Coverage(
+        {
+            "month": [Span(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC))],
+            "day": [
+                Span(datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)),
+                Span(datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC)),
+            ],
+            "hour": [
+                Span(datetime(2026, 1, 30, 23, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)),
+                Span(datetime(2026, 4, 2, tzinfo=UTC), upper),
+            ],
+        },
+        [Span(lower, datetime(2026, 1, 30, 23, tzinfo=UTC))],
+    )
+
+
+def test_a_month_that_is_cut_is_not_read_whole() -> None:
+    first, last = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    middle = datetime(2026, 2, 15, tzinfo=UTC)
+    pieces = segments(Span(first, last), [middle])
+    assert cover(pieces, ["month", "day"]) == Coverage({"day": [Span(first, last)]}, [])
+    assert cover([Span(first, last)], ["month", "day"]) == Coverage({"month": [Span(first, last)]}, [])
+
+
 QUARTERS = st.lists(st.integers(0, 24 * 4 * 6), min_size=2, max_size=6, unique=True).map(sorted)
-GRAINS: st.SearchStrategy[list[Grain]] = st.sampled_from([["day", "hour"], ["day"], ["hour"], []])
-LENGTH = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
+GRAINS: st.SearchStrategy[list[Grain]] = st.sampled_from(
+    [["day", "quarter_day", "hour"], ["day", "hour"], ["quarter_day"], ["day"], ["hour"], []]
+)
+LENGTH = {"day": timedelta(days=1), "quarter_day": timedelta(hours=6), "hour": timedelta(hours=1)}
 
 
 @given(QUARTERS, GRAINS)

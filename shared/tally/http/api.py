@@ -97,7 +97,8 @@ class _Outermost:
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
-            await Response(status_code=499)(scope, receive, send)
+            if not started:
+                await Response(status_code=499)(scope, receive, send)
         except Exception:
             request = Request(scope)
             logger(self._function).exception("unexpected error", **request_fields(request))

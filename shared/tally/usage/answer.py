@@ -7,7 +7,6 @@ from typing import Any
 
 from tally.database import explained, run_prepared, statement
 from tally.errors import Forbidden
-from tally.usage.compose import shape_of
 from tally.usage.cursor import Cursor
 from tally.usage.figures import Figures, average, percentage, success, whole
 from tally.usage.inquiry import Inquiry
@@ -15,6 +14,7 @@ from tally.usage.keys import column_of
 from tally.usage.pages import Order, PageShape, kind_of, page_statement
 from tally.usage.plan import plan
 from tally.usage.question import MAX_LIMIT, Question
+from tally.usage.shape import shape_of
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, Spec
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tally.cubes import Grain
 
-_LENGTH = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+_LENGTH = {"hour": timedelta(hours=1), "quarter_day": timedelta(hours=6), "day": timedelta(days=1)}
 _EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 
 

@@ -8,7 +8,10 @@ from tally.cubes import CUBES, HISTOGRAM, OWN_CURRENCIES, Cube, Grain
 from tally.usage.coverage import Coverage, Span, cover, segments
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec
 
-_COARSE_FIRST: Sequence[Grain] = ("month", "day", "hour")
+_COARSE_FIRST: Sequence[Grain] = ("month", "day", "quarter_day", "hour")
+# Not every cube is kept with the first of these grains, and one with more keys may have more rows than a narrow one has
+# in all of its finer buckets.
+_OF_ONE_NAME: Sequence[tuple[Grain, Grain]] = (("month", "day"), ("quarter_day", "hour"))
 # Percentiles of up to so long a range are exact, of raw events; those of longer ones come from histograms.
 EXACT_PERCENTILES = timedelta(hours=2)
 
@@ -35,6 +38,9 @@ def plan(spec: Spec) -> Plan:
         knows = keys <= {*cube.keys} and measures <= {one.name for one in cube.measures}
         if knows and (some_users or not cube.detailed):
             cubes.setdefault(cube.grain, cube)
+    for coarse, fine in _OF_ONE_NAME:
+        if coarse in cubes and fine in cubes and cubes[coarse].name != cubes[fine].name:
+            del cubes[coarse]
     cubes = {grain: cubes[grain] for grain in _COARSE_FIRST if grain in cubes}
     coverage = cover(segments(spec.span, spec.cuts), [*cubes])
     return Plan({grain: cubes[grain] for grain in coverage.buckets}, coverage)
