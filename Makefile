@@ -25,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test check format bench lock clean moved
+.PHONY: help up test check format openapi bench lock clean moved
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ check: $(DEV_SET) ## Check format, lint, types, import rules, dependencies and m
 format: $(DEV_SET) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+openapi: $(DEV_SET) ## Write the description of the interface to docs/openapi.json
+	$(PYTHON) -m tally.http.description docs/openapi.json
 
 bench: $(BENCH_SET) ## Run the benchmarks and write benchmarks/RESULTS.md (ARGS=--quick)
 	@$(PYTHON) benchmarks/run.py $(ARGS)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from tally.clock import Clock
 from tally.database import Store
-from tally.http import endpoints
+from tally.http import description, endpoints
 from tally.http.api import application
 from tally.http.asking import Asking
 from tally.http.auth import Authenticator
@@ -27,8 +27,9 @@ def _app() -> FastAPI:
     store = Store(settings(), "tally query", pool_size=10, options=options)
     guard = SchemaGuard(store)
     authenticator = Authenticator(Verifier(store, settings().token_ttl_seconds), guard)
-    app = application("query", "Who used what, how much, how fast, how often it failed, and what it cost.", guard)
+    app = application("query", guard)
     endpoints.include(app)
+    description.serve(app)
     Asking(store, guard, Clock(store), authenticator, seconds).serve(app)
     settle()
     return app

@@ -200,7 +200,7 @@ ALIASES: Mapping[str, str] = {
     "operation_type": "operation",
 }
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
-_SUBJECTS = frozenset({"route", "model", "operation", *TOKEN_COUNTS})
+SUBJECTS = frozenset({"route", "model", "operation", *TOKEN_COUNTS})
 INTEGERS = frozenset(name for name, kind in UsageEvent.__annotations__.items() if kind is Count or name == "status")
 _NOT_GIVEN = (None, "")
 _METADATA = ("request_metadata", "response_metadata")
@@ -250,7 +250,7 @@ def parse_event(raw: object, window: Window) -> UsageEvent:
     except PydanticError as error:
         raise InvalidEvent([_fault_of(fault) for fault in error.errors(include_url=False)]) from None
     time = event.get("time")
-    plain = _COMPARED.isdisjoint(event) and not _SUBJECTS.isdisjoint(event)
+    plain = _COMPARED.isdisjoint(event) and not SUBJECTS.isdisjoint(event)
     if plain and (time is None or window.oldest <= time <= window.latest):
         return event
     if faults := [*_contradictions(event, window)]:
@@ -291,7 +291,7 @@ def nearest_name(name: str) -> str | None:
 
 
 def _contradictions(event: UsageEvent, window: Window) -> Iterable[FieldError]:
-    if _SUBJECTS.isdisjoint(event):
+    if SUBJECTS.isdisjoint(event):
         message = "an event names at least one of route, model, operation or a token count"
         yield {"field": "", "message": message}
     time = event.get("time")

@@ -1,60 +1,115 @@
-"""The description of the endpoints is valid and says what they do."""
+"""The description of the interface says what the functions do: its examples work, and look like what is answered."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openapi_spec_validator import validate
 
-from tally.usage.question import DIMENSIONS, METRICS
-from tests.support.functions import Stack
+from tally.http.description import document
+from tally.routes import function_for
+from tests.support.functions import Function, Stack, write_json
+
+PATHS: dict[str, Any] = document()["paths"]
+GETS = [path for path, methods in PATHS.items() if "get" in methods]
+POSTS = [
+    pytest.param(path, kind, example, id=f"{path} {kind} {name}")
+    for path, methods in PATHS.items()
+    if "post" in methods
+    for kind, content in methods["post"]["requestBody"]["content"].items()
+    for name, example in (
+        {name: one["value"] for name, one in content["examples"].items()}
+        if "examples" in content
+        else {"example": content["example"]}
+    ).items()
+]
 
 
-@pytest.fixture
-def description(stack: Stack) -> dict[str, Any]:
+@pytest.fixture(scope="module", autouse=True)
+def stored(stack: Stack) -> None:
+    """A call that the examples of parameters find."""
+    call = {"route": "/v1/chat", "token_hash": "cd" * 32, "operation": "TEXT_GENERATION", "total_tokens": 1550}
+    assert stack.send(call).status_code == 202
+
+
+def function_of(stack: Stack, path: str) -> Function:
+    found: Function = getattr(stack, str(function_for(path)))
+    return found
+
+
+def asked_as_shown(path: str) -> tuple[str, dict[str, str]]:
+    """Address and query of an endpoint with the examples of its parameters."""
+    places: dict[str, dict[str, str]] = {"path": {}, "query": {}}
+    for one in PATHS[path]["get"].get("parameters", ()):
+        if "example" in one:
+            shown = one["example"]
+            places[one["in"]][one["name"]] = ",".join(shown) if isinstance(shown, list) else str(shown)
+    return path.format(**places["path"]), places["query"]
+
+
+def keys_of(value: object) -> object:
+    """The fields of an object and of the objects in its fields."""
+    return {name: keys_of(part) for name, part in value.items()} if isinstance(value, dict) else None
+
+
+def test_it_is_served_whole(stack: Stack) -> None:
     answer = stack.query.get("/openapi.json", None)
-    assert answer.status_code == 200
-    content: dict[str, Any] = answer.json()
-    return content
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json() == document()
 
 
-def test_the_description_is_valid(description: dict[str, Any]) -> None:
-    validate(description)
+@pytest.mark.parametrize("path", GETS)
+def test_an_answer_to_the_example_has_the_fields_of_the_example(stack: Stack, path: str) -> None:
+    url, query = asked_as_shown(path)
+    answer = function_of(stack, path).get(url, params=query)
+    assert answer.status_code == 200, answer.text
+    example = PATHS[path]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert keys_of(answer.json()) == keys_of(example)
 
 
-def test_every_described_path_answers_the_example_of_what_it_must_be_told(
-    stack: Stack, description: dict[str, Any]
-) -> None:
-    assert stack.send({"route": "/v1/chat", "token_hash": "cd" * 32}).status_code == 202
-    for path, operations in description["paths"].items():
-        for method, operation in operations.items():
-            required = {
-                one["name"]: (one["in"], one["schema"]["examples"][0])
-                for one in operation.get("parameters", ())
-                if one["required"]
-            }
-            url = path.format(**{name: example for name, (where, example) in required.items() if where == "path"})
-            given = {name: example for name, (where, example) in required.items() if where == "query"}
-            assert stack.query.request(method.upper(), url, params=given).status_code == 200
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/usage/events"])
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_a_file_is_of_the_described_type_and_has_the_columns_of_the_example(stack: Stack, path: str, form: str) -> None:
+    url, query = asked_as_shown(path)
+    answer = stack.query.get(url, params={**query, "format": form})
+    content = PATHS[path]["get"]["responses"]["200"]["content"][answer.headers["Content-Type"]]
+    if form == "csv":
+        assert answer.text.splitlines()[0] == content["example"].splitlines()[0]
 
 
-def test_what_may_be_asked_is_described_and_the_example_works(stack: Stack, description: dict[str, Any]) -> None:
-    parameters = {one["name"]: one for one in description["paths"]["/v1/usage"]["get"]["parameters"]}
-    assert parameters.keys() >= {"metrics", "group_by", "window", "from", "to", "timezone", *DIMENSIONS}
-    assert all(metric in parameters["metrics"]["description"] for metric in METRICS)
-    example = {name: one["example"] for name, one in parameters.items() if "example" in one}
-    assert stack.query.get("/v1/usage", params=example).status_code == 200
+@pytest.mark.parametrize(("path", "kind", "example"), POSTS)
+def test_the_example_of_a_body_is_taken(stack: Stack, path: str, kind: str, example: Any) -> None:
+    body = example.encode() if isinstance(example, str) else write_json(example)
+    answer = function_of(stack, path).post(path, content=body, headers={"Content-Type": kind})
+    described = PATHS[path]["post"]["responses"][str(answer.status_code)]["content"]["application/json"]
+    assert answer.status_code in {200, 202}
+    assert keys_of(answer.json()) == keys_of(described["example"])
 
 
-def test_a_bad_parameter_is_described_as_the_400_that_it_is(stack: Stack, description: dict[str, Any]) -> None:
-    assert stack.query.get("/api/usage/stats?hours=x").status_code == 400
-    for operations in description["paths"].values():
-        assert "422" not in operations["get"]["responses"]
-    responses = description["paths"]["/api/usage/stats"]["get"]["responses"]
-    assert "application/problem+json" in responses["4XX"]["content"]
+@pytest.mark.parametrize("path", PATHS)
+def test_all_methods_of_a_path_are_described(stack: Stack, path: str) -> None:
+    answer = function_of(stack, path).request("PATCH", path.format(token_id="1"))
+    assert answer.status_code == 405
+    assert {*answer.headers["Allow"].split(", ")} == {method.upper() for method in PATHS[path]}
 
 
-def test_the_pages_of_the_description_answer(stack: Stack) -> None:
-    answer = stack.query.get("/docs", None)
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"].startswith("text/html")
-    assert "/openapi.json" in answer.text
+def test_everything_that_takes_events_is_described(stack: Stack) -> None:
+    answers = re.findall(r"/[\w/-]+", stack.ingest.get("/nothing").json()["detail"].partition(";")[2])
+    assert {*answers} <= PATHS.keys()
+    assert "/v1/events" in answers
+
+
+def references(page: str) -> Iterator[str]:
+    yield from re.findall(r'(?:src|href)="([^"]*)"', page)
+    yield from re.findall(r"url: '([^']*)'", page)
+
+
+def test_the_page_that_shows_it_needs_nothing_from_elsewhere(stack: Stack) -> None:
+    page = stack.query.get("/docs", None)
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "//" not in page.text.replace("// ", "")
+    found = [*references(page.text)]
+    assert {"/openapi.json", "/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css"} <= {*found}
+    for path in found:
+        assert function_for(path) == "query"
+        assert stack.query.get(path, None).status_code == 200

@@ -2,36 +2,24 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tally import __version__, jsontext
-from tally.errors import FieldError, Malformed, MethodNotAllowed, NotFound, RequestError, Unavailable
+from tally import jsontext
+from tally.errors import FieldError, Malformed, MethodNotAllowed, NotFound, RequestError, SchemaMismatch, Unavailable
 from tally.http import problem
+from tally.http.examples import example
+from tally.http.refusals import refusals
 from tally.http.service import request_fields
 from tally.log import logger
 from tally.schema import REVISIONS, SchemaGuard
 
-_PROBLEM: dict[str, Any] = {
-    "content": {
-        problem.MEDIA_TYPE: {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "detail": {"type": "string"},
-                    "errors": {"type": "array", "items": {"type": "object"}},
-                },
-            }
-        }
-    },
-}
+health = APIRouter(tags=["health"])
+_NO_TOKEN: dict[str, Any] = {"security": []}
 
 
 class JsonAnswer(JSONResponse):
@@ -42,19 +30,30 @@ class JsonAnswer(JSONResponse):
         return jsontext.dump_answer(content)
 
 
-def application(function: str, description: str, guard: SchemaGuard) -> FastAPI:
+@health.get("/health/live", responses=example({"status": "alive"}), openapi_extra=_NO_TOKEN)
+async def live() -> dict[str, str]:
+    """The process answers. Never asks the database."""
+    return {"status": "alive"}
+
+
+@health.get(
+    "/health/ready",
+    responses=example({"status": "ready", "migration": REVISIONS[-1]}) | refusals(SchemaMismatch),
+    openapi_extra=_NO_TOKEN,
+)
+def ready(request: Request) -> dict[str, str]:
+    """The database has the migration that this code needs; else 503 says which is missing and how to run it."""
+    guard: SchemaGuard = request.app.state.guard
+    guard.check()
+    return {"status": "ready", "migration": REVISIONS[-1]}
+
+
+def application(function: str, guard: SchemaGuard) -> FastAPI:
     """An application that answers for its health; the function adds its own endpoints."""
-    app = FastAPI(
-        title=f"Tally {function}",
-        version=__version__,
-        description=description,
-        default_response_class=JsonAnswer,
-        responses={
-            "4XX": {"description": "What is wrong with the request, and what is expected.", **_PROBLEM},
-            "503": {"description": "Something is away for now; try again after Retry-After.", **_PROBLEM},
-        },
-        redoc_url=None,
-    )
+    # Its endpoints are described together with those of the other functions: `tally.http.description`.
+    app = FastAPI(default_response_class=JsonAnswer, openapi_url=None, redirect_slashes=False)
+    app.state.guard = guard
+    app.include_router(health)
 
     @app.exception_handler(RequestError)
     def refused(_request: Request, error: RequestError) -> Response:
@@ -75,17 +74,6 @@ def application(function: str, description: str, guard: SchemaGuard) -> FastAPI:
             allowed = (error.headers or {}).get("Allow", "GET").split(", ")
             return problem.of_request_error(MethodNotAllowed(request.method, allowed))
         return problem.of_request_error(NotFound(f"There is nothing at {request.scope['path'][:200]}; see /docs."))
-
-    @app.get("/health/live", tags=["health"])
-    async def live() -> dict[str, str]:
-        """The process answers. Never asks the database."""
-        return {"status": "alive"}
-
-    @app.get("/health/ready", tags=["health"])
-    def ready() -> dict[str, str]:
-        """The database has the migration that this code needs; else 503 says which is missing and how to run it."""
-        guard.check()
-        return {"status": "ready", "migration": REVISIONS[-1]}
 
     app.add_middleware(_Outermost, function=function)
     return app

@@ -6,6 +6,8 @@ is counted is in `tally.usage`.
 
 from fastapi import FastAPI
 
+from tally.database import QuestionTooLarge
+from tally.errors import Forbidden, Malformed, Unauthenticated, Unavailable
 from tally.http.endpoints import (
     bot_platform,
     content_platform,
@@ -15,6 +17,7 @@ from tally.http.endpoints import (
     generator,
     usage,
 )
+from tally.http.refusals import refusals
 
 ROUTERS = (
     usage.router,
@@ -25,9 +28,11 @@ ROUTERS = (
     gateway.router,
     event_lists.router,
 )
+# Of every endpoint; some have more.
+_REFUSALS = refusals(Malformed, Unauthenticated, Forbidden, QuestionTooLarge, Unavailable)
 
 
 def include(app: FastAPI) -> None:
     """Adds every endpoint to `app`."""
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, responses=_REFUSALS)

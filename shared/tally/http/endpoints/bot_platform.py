@@ -8,8 +8,8 @@ from pydantic import Field
 from tally.http.api import JsonAnswer
 from tally.http.asking import Asker
 from tally.http.endpoints.cursors import Cursor, cursor_behind
-from tally.http.endpoints.examples import example
 from tally.http.endpoints.parameters import Parameters, Whole
+from tally.http.examples import example
 from tally.usage import bot_platform
 
 router = APIRouter(tags=["system B"])

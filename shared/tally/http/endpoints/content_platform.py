@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from tally.http.api import JsonAnswer
 from tally.http.asking import Ask, Asker
-from tally.http.endpoints.examples import example
 from tally.http.endpoints.parameters import DaysParameters, Parameters, Text, ZonedParameters
+from tally.http.examples import example
 from tally.usage import content_platform
 from tally.usage.days import LocalDays
 from tally.usage.inquiry import Inquiry
@@ -29,9 +30,9 @@ router = APIRouter(tags=["system A"])
 class TokenFilters(Parameters):
     """The filters of system A's endpoints."""
 
-    agent_id: Text | None = None
-    ai_provider: Text | None = None
-    ai_model: Text | None = None
+    agent_id: Text | None = Field(None, description="Only events of this agent; empty for none.")
+    ai_provider: Text | None = Field(None, description="Only events of this provider; empty for none.")
+    ai_model: Text | None = Field(None, description="Only events of this model; empty for none.")
 
     def filters(self) -> dict[str, tuple[str, ...]]:
         """The filters given, by the dimension that they are on."""

@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 from tally.http.api import JsonAnswer
 from tally.http.asking import Asker
 from tally.http.endpoints.content_platform import TokenParameters
-from tally.http.endpoints.examples import example
-from tally.http.endpoints.parameters import Parameters, Text, Whole, ZonedParameters, refused
+from tally.http.endpoints.parameters import MOST_WHOLE, WRITTEN_WHOLE, Parameters, Text, ZonedParameters, refused
+from tally.http.examples import example
 from tally.usage import event_lists, events
 from tally.usage.event_lists import MOST_ITEMS, Table
 from tally.usage.events import Place
@@ -32,13 +32,15 @@ def _of_ours(cursor: str) -> str:
 
 
 Cursor = Annotated[str, AfterValidator(_of_ours)]
-PageSize = Annotated[Whole, Field(ge=1, le=MOST_ITEMS)]
+PageSize = Annotated[int, Field(ge=1, le=MOST_ITEMS), WRITTEN_WHOLE]
 
 
 class PageParameters(Parameters):
     """Which page of a list: by number, or by the cursor of the page before it."""
 
-    page: Annotated[Whole, Field(ge=1)] | None = Field(None, description="From 1; the first if not given.")
+    page: Annotated[int, Field(ge=1, le=MOST_WHOLE), WRITTEN_WHOLE] | None = Field(
+        None, description="From 1; the first if not given."
+    )
     page_size: PageSize = Field(50, description="Items a page.")
     cursor: Cursor | None = Field(None, description="next_cursor of the page before, in place of page.")
 
@@ -64,8 +66,8 @@ class ActivityParameters(Parameters):
 
     limit: PageSize = Field(50, description="Items a page.")
     cursor: Cursor | None = Field(None, description="next_cursor of the page before.")
-    user_id: Text | None = None
-    organization_id: Text | None = None
+    user_id: Text | None = Field(None, description="Only calls of this user; empty for none.")
+    organization_id: Text | None = Field(None, description="Only calls of this organization; empty for none.")
 
     def filters(self) -> dict[str, tuple[str, ...]]:
         """The filters given."""
@@ -76,8 +78,8 @@ class ActivityParameters(Parameters):
 class RecordParameters(ZonedParameters, PageParameters):
     """Filters, range, search and page of system C's records."""
 
-    operation: Text | None = None
-    platform: Text | None = None
+    operation: Text | None = Field(None, description="Only events with this operation; empty for none.")
+    platform: Text | None = Field(None, description="Only events of this platform; empty for none.")
     lower: Text | None = Field(None, alias="from", description="A date or a time with offset, included.")
     upper: Text | None = Field(None, alias="to", description="A date or a time with offset, excluded.")
     search: Text = Field("", description="A part of the topic, the user's name or the token's name, in any case.")

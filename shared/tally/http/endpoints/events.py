@@ -3,61 +3,38 @@
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tally.http.api import JsonAnswer
 from tally.http.asking import Ask, Asker
-from tally.http.endpoints.examples import example
+from tally.http.endpoints.question_parameters import event_parameters
+from tally.http.examples import example
 from tally.http.streaming import FORMATS, RecordFormat, streamed
-from tally.usage import event_question, question
-from tally.usage.event_question import DEFAULT_LIMIT, MAX_LIMIT, PAGE_OF_FILE, EventQuestion, parse_event_question
+from tally.usage import event_question
+from tally.usage.event_question import PAGE_OF_FILE, EventQuestion, parse_event_question
 from tally.usage.events import FIELDS, Place
 from tally.usage.inquiry import Inquiry
-from tally.usage.question import DIMENSIONS
 
 router = APIRouter(tags=["usage"])
-
-
-def _described() -> dict[str, Any]:
-    """OpenAPI's description of the parameters, which `parse_event_question` reads."""
-    described = {
-        "from": "Included. RFC 3339 with offset, epoch seconds or milliseconds, or a date, the midnight of timezone.",
-        "to": "Excluded. As from. Without both: the 30 local days that end today.",
-        "timezone": "IANA time zone of dates, and of the times in the answer; UTC if not given.",
-        "limit": f"Events a page, at most {MAX_LIMIT}; {DEFAULT_LIMIT} if not given. A file has all if not given.",
-        "cursor": "next_cursor of the page before.",
-        "format": f"One of {', '.join(question.FORMATS)}.",
-        **dict.fromkeys(DIMENSIONS, "Only events with this value; repeat for several, empty for no value."),
-    }
-    return {
-        "parameters": [
-            {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
-            for name, text in described.items()
-        ]
-    }
-
-
-_EXAMPLE = {
-    "items": [
-        {
-            "id": "0197b0a5-6a5e-7c3f-9d8a-0f4e2b1c7d6e",
-            "source": "gateway",
-            "time": "2026-05-01T12:00:00Z",
-            "route": "/v1/chat",
-            "status": 200,
-            "total_tokens": 1550,
-            "cost": {"amount": 0.0065, "currency": "USD"},
-            "received_at": "2026-05-01T12:00:01Z",
-        }
-    ],
-    "next_cursor": "t1777636800000000s42",
+_EVENT = {
+    "id": "0197b0a5-6a5e-7c3f-9d8a-0f4e2b1c7d6e",
+    "source": "gateway",
+    "time": "2026-05-01T12:00:00Z",
+    "route": "/v1/chat",
+    "status": 200,
+    "total_tokens": 1550,
+    "cost": {"amount": 0.0065, "currency": "USD"},
+    "received_at": "2026-05-01T12:00:01Z",
 }
 
 
-@router.get("/v1/usage/events", openapi_extra=_described(), responses=example(_EXAMPLE))
+@router.get(
+    "/v1/usage/events",
+    openapi_extra={"parameters": event_parameters()},
+    responses=example({"items": [_EVENT], "next_cursor": "t1777636800000000s42"}, columns=FIELDS, records=[_EVENT]),
+)
 async def usage_events(ask: Asker, request: Request) -> Response:
     """Single events, newest first, with every field that has a value."""
     parameters = request.query_params.multi_items()

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
+from tally.errors import NotFound
 from tally.http.api import JsonAnswer
 from tally.http.asking import Asker
-from tally.http.endpoints.examples import example
 from tally.http.endpoints.parameters import Parameters, Text, Whole, ZonedParameters
+from tally.http.examples import example
+from tally.http.refusals import refusals
 from tally.usage import gateway
 
 router = APIRouter(tags=["system D"])
@@ -33,7 +35,9 @@ class HoursParameters(Parameters):
 class RouteParameters(HoursParameters):
     """Which route, and how far back its trend goes."""
 
-    route_path: Annotated[Text, Field(min_length=1)] = Field(examples=["/v1/chat"])
+    route_path: Annotated[Text, Field(min_length=1)] = Field(
+        description="The route as it was called.", examples=["/v1/chat"]
+    )
 
 
 @router.get(
@@ -97,7 +101,8 @@ async def usage_dashboard(ask: Asker, parameters: Annotated[ZonedParameters, Que
             "routes": [{"route_path": "/v1/chat", "call_count": 80, "share": 66.7}],
             "hours_of_day": [{"hour": hour, "call_count": 5} for hour in range(24)],
         }
-    ),
+    )
+    | refusals(NotFound),
 )
 async def usage_of_token(
     ask: Asker,
@@ -128,7 +133,8 @@ async def usage_of_token(
                 {"status": 429, "error_type": "rate_limit", "count": 3, "last_seen": "2026-05-01T12:30:00+00:00"}
             ],
         }
-    ),
+    )
+    | refusals(NotFound),
 )
 async def usage_of_route(ask: Asker, parameters: Annotated[RouteParameters, Query()]) -> JsonAnswer:
     """All calls of a route: totals, by token, errors by kind; and the trend of the last hours."""

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from tally.http.api import JsonAnswer
 from tally.http.asking import Asker
-from tally.http.endpoints.examples import example
 from tally.http.endpoints.parameters import Currency, Days, Parameters, PeriodParameters, Text, Whole, ZonedParameters
+from tally.http.examples import example
 from tally.usage import generator
 from tally.usage.days import MAX_DAYS, last_days
 
@@ -43,14 +43,14 @@ class TotalParameters(PeriodParameters):
 class TopParameters(PeriodParameters, CurrencyParameters):
     """A range, and how many users."""
 
-    limit: Annotated[Whole, Field(ge=1, le=_MOST_USERS)] = 10
+    limit: Whole = Field(10, ge=1, le=_MOST_USERS, description="Users at most.")
 
 
 class ForecastParameters(ZonedParameters, CurrencyParameters):
     """How far to look ahead, and how far back to learn from."""
 
-    days: Annotated[Whole, Field(ge=1, le=_FURTHEST_DAYS)] = 30
-    history_days: Annotated[Whole, Field(ge=2, le=MAX_DAYS, description="Whole days, the last one yesterday.")] = 28
+    days: Whole = Field(30, ge=1, le=_FURTHEST_DAYS, description="How many days to look ahead.")
+    history_days: Whole = Field(28, ge=2, le=MAX_DAYS, description="Whole days, the last one yesterday.")
 
 
 @router.get(

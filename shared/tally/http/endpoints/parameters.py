@@ -15,6 +15,7 @@ from tally.usage.question import DEFAULT_DAYS, parse_instant, parse_zone
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
+MOST_WHOLE = 10**9 - 1
 
 
 def _written_whole(value: object) -> object:
@@ -40,10 +41,12 @@ def _written_date(value: object) -> object:
 
 
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
-Whole = Annotated[int, BeforeValidator(_written_whole)]
+# Outermost of a type's annotations: limits inside it are part of the description.
+WRITTEN_WHOLE = BeforeValidator(_written_whole)
+Whole = Annotated[int, WRITTEN_WHOLE]
 Day = Annotated[date, BeforeValidator(_written_date)]
 Currency = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
-Days = Annotated[Whole, Field(ge=1, le=MAX_DAYS)]
+Days = Annotated[int, Field(ge=1, le=MAX_DAYS), WRITTEN_WHOLE]
 
 
 class Parameters(BaseModel):

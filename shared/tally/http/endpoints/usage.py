@@ -2,62 +2,49 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tally.http.api import JsonAnswer
 from tally.http.asking import Ask, Asker
+from tally.http.endpoints.question_parameters import usage_parameters
+from tally.http.examples import example
 from tally.http.streaming import FORMATS, RecordFormat, streamed
 from tally.usage.answer import answer, columns_of, page_of, question_after
 from tally.usage.inquiry import Inquiry
-from tally.usage.question import DIMENSIONS, MAX_LIMIT, METRICS, Question, parse_question
-from tally.usage.windows import WINDOWS
+from tally.usage.question import Question, parse_question
 
 router = APIRouter(tags=["usage"])
+_ROW = {
+    "window_start": "2026-05-01T00:00:00+03:00",
+    "model": "gpt-4o",
+    "requests": 3,
+    "total_tokens": 4650,
+    "cost": 0.0195,
+}
+_EXAMPLE = {
+    "from": "2026-05-01T00:00:00+03:00",
+    "to": "2026-06-01T00:00:00+03:00",
+    "timezone": "Europe/Moscow",
+    "currency": "USD",
+    "window": "day",
+    "rows": [_ROW],
+    "next_cursor": None,
+}
 
 
-def _described() -> dict[str, Any]:
-    """OpenAPI's description of the parameters of `GET /v1/usage`, which `parse_question` reads."""
-    described = {
-        "metrics": f"Comma-separated or repeated. Any of {', '.join(METRICS)}.",
-        "group_by": f"Comma-separated or repeated. Any of {', '.join(DIMENSIONS)}, label:NAME.",
-        "window": f"One of {', '.join(WINDOWS)}.",
-        "from": "Included. RFC 3339 with offset, epoch seconds or milliseconds, or a date, the midnight of timezone.",
-        "to": "Excluded. As from. Without both: the 30 local days that end today.",
-        "timezone": "IANA time zone of dates and windows; UTC if not given.",
-        "currency": "ISO 4217 code that cost is reported in; USD if not given.",
-        "order_by": "A metric or dimension asked for; with - before it the largest first.",
-        "limit": f"Rows a page, at most {MAX_LIMIT}.",
-        "cursor": "next_cursor of the page before.",
-        "fill": "zero: windows without events are rows too.",
-        "format": "json, csv or ndjson. The last two have all rows where no limit is given.",
-        "explain": "true (scope admin): which cubes and how many rows of each table were read.",
-        **dict.fromkeys(DIMENSIONS, "Only events with this value; repeat for several, empty for no value."),
-    }
-    examples = {
-        "metrics": "requests,total_tokens,cost", "group_by": "model", "window": "day", "timezone": "Europe/Moscow",
-        "from": "2026-05-01", "to": "2026-06-01", "order_by": "-requests",
-    }  # fmt: skip
-    return {
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "description": text,
-                "schema": {"type": "string"},
-                **({"example": examples[name]} if name in examples else {}),
-            }
-            for name, text in described.items()
-        ]
-    }
-
-
-@router.get("/v1/usage", openapi_extra=_described())
+@router.get(
+    "/v1/usage",
+    openapi_extra={"parameters": usage_parameters()},
+    responses=example(_EXAMPLE, columns=[*_ROW, "unconverted_requests"], records=[_ROW]),
+)
 async def usage(ask: Asker, request: Request) -> Response:
-    """Any figures of any events, by any dimension, in windows of any time zone."""
+    """Any figures of any events, by any dimension, in windows of any time zone.
+
+    A label is a dimension too: `label:NAME` groups and, as a parameter, filters. The default metrics are requests,
+    total_tokens and cost.
+    """
     given = request.query_params.multi_items()
     record_format = FORMATS.get(dict(given).get("format", "json"))
     if record_format is not None:
