@@ -7,6 +7,7 @@ BUILD := .build
 MADE := $(VENV)/.made
 USER_SET := $(VENV)/.user-set
 DEV_SET := $(VENV)/.dev-set
+BENCH_SET := $(VENV)/.bench-set
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet install
 COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --quiet --universal \
 	--generate-hashes --python-version 3.11 pyproject.toml $(ARGS)
@@ -49,13 +50,14 @@ format: $(DEV_SET) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-bench: $(DEV_SET) ## Run the benchmarks and write benchmarks/RESULTS.md (ARGS=--quick)
+bench: $(BENCH_SET) ## Run the benchmarks and write benchmarks/RESULTS.md (ARGS=--quick)
 	@$(PYTHON) benchmarks/run.py $(ARGS)
 
 lock: $(DEV_SET) ## Pin the dependencies of pyproject.toml with hashes (ARGS=--upgrade for newer ones)
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --extra local --constraint requirements.txt --output-file requirements-local.txt
 	$(COMPILE) --extra local --extra dev --constraint requirements-local.txt --output-file requirements-dev.txt
+	$(COMPILE) --extra bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 clean: ## Remove what was installed, built and cached; data of `make up` stays
 	rm -rf $(VENV) $(BUILD) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache shared/*.egg-info
@@ -94,4 +96,9 @@ $(USER_SET): $(MADE) requirements-local.txt pyproject.toml
 $(DEV_SET): $(USER_SET) requirements-dev.txt
 	@echo 'Installing what tests and checks need into $(VENV), once …'
 	@$(PIP) --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+$(BENCH_SET): $(DEV_SET) requirements-bench.txt
+	@echo 'Installing what the benchmarks compare with into $(VENV), once …'
+	@$(PIP) --require-hashes --requirement requirements-bench.txt
 	@touch $@

@@ -17,6 +17,7 @@ _PACKAGES = (
     "fastapi",
     "sqlalchemy",
     "psycopg",
+    "chdb-core",
 )
 _SYNCS = 200
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from benchmarks import payloads, takers
-from benchmarks.harness import Bench, Figure, Target
+from benchmarks.harness import Bench, Figure, Result, Target
 
 NAME = "record-batch"
 OURS = "`record` under the Functions Framework command line, 100 events a message, 64 connections, one process"
@@ -18,11 +18,11 @@ _BATCH = 100
 _BULK = "events/s, against one bulk INSERT (`add_all`) without the tokens"
 
 
-def measure(bench: Bench) -> list[Figure]:
+def measure(bench: Bench) -> list[Result]:
     targets = {"events/s": Target(40, 80), "p99 ms": None}
     figures = _against(bench, payloads.naive_each, targets)
     [bulk] = _against(bench, payloads.naive_batch, {"events/s": None})
-    return [*figures, replace(bulk, name=_BULK)]
+    return [Result(OURS, AGAINST, [*figures, replace(bulk, name=_BULK)])]
 
 
 def _against(

@@ -1,16 +1,16 @@
 """`record`: one event a message, as Pub/Sub pushes it."""
 
 from benchmarks import payloads, takers
-from benchmarks.harness import Bench, Figure, Target
+from benchmarks.harness import Bench, Result, Target
 
 NAME = "record"
 OURS = "`record` under the Functions Framework command line, one event a message, 64 connections, one process"
 AGAINST = "naive service: FastAPI, uvicorn, SQLAlchemy ORM, psycopg; INSERT, token update, COMMIT a request"
 
 
-def measure(bench: Bench) -> list[Figure]:
+def measure(bench: Bench) -> list[Result]:
     with takers.record(bench) as ours, takers.naive(bench) as theirs:
-        return takers.compare(
+        figures = takers.compare(
             bench,
             takers.Load("record", ours, payloads.push, 25_000),
             takers.Load("naive", theirs, payloads.naive, 3_000),
@@ -20,3 +20,4 @@ def measure(bench: Bench) -> list[Figure]:
                 "p50 ms": None,
             },
         )
+    return [Result(OURS, AGAINST, figures)]

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 
 from benchmarks import payloads, takers
 from benchmarks.databases import Database
-from benchmarks.harness import Bench, Figure, Measured, Side, Target, agree
+from benchmarks.harness import Bench, Measured, Result, Side, Target, agree
 from tally import partitions
 from tally.database import Store
 from tally.local.sample import generate
@@ -84,7 +84,7 @@ class _Source:
         return _Finished(rows, types, data)
 
 
-def measure(bench: Bench) -> list[Figure]:
+def measure(bench: Bench) -> list[Result]:
     source = _Source(bench)
     recorded, copied, ready = (_database(bench, name) for name in ("bench_recorder", "bench_copy", "bench_copy_ready"))
     recorder = Recorder(_store(recorded), _RETENTION_DAYS)
@@ -112,7 +112,7 @@ def measure(bench: Bench) -> list[Figure]:
     for database in (copied, ready):
         agree("sums over both tables", recorded.rows(_TOTALS), database.rows(_TOTALS))
     bench.say("the sums over all three tables are the same")
-    return figures
+    return [Result(OURS, AGAINST, figures)]
 
 
 def _copy_rows(connection: Connection[Any], statement: sql.Composed, finished: _Finished) -> float:

@@ -2,25 +2,15 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from benchmarks.ceiling import Ceiling
-from benchmarks.harness import Figure, Target
+from benchmarks.harness import Figure, Result, Target
 
 _HEADER = """\
 | Tally | against | figure | Tally | other | ratio | reach | stretch | |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
-
-
-@dataclass(frozen=True)
-class Result:
-    """The figures of one benchmark with the words for both sides."""
-
-    ours: str
-    against: str
-    figures: Sequence[Figure]
 
 
 def table(results: Iterable[Result]) -> str:
@@ -38,12 +28,13 @@ def document(
     *,
     machine: Iterable[str],
     ceiling: Ceiling,
+    notes: Iterable[str],
     started: datetime,
     runs: int,
     seconds: float,
 ) -> str:
     """The whole of RESULTS.md."""
-    facts = "".join(f"- {line}\n" for line in machine)
+    facts, noted = ("".join(f"- {line}\n" for line in lines) for lines in (machine, notes))
     return f"""\
 # Results of `make bench`
 
@@ -63,7 +54,18 @@ turns; in brackets the least and the most. Ratios count, absolute times are nois
   recorder's runs have those of all four systems. Tables keep what earlier runs stored.
 - The load driver by itself, against a server that only answers 204: {ceiling.requests_per_second:,.0f}
   requests/s at {ceiling.cpu_microseconds:.1f} µs of CPU each.
-"""
+- Questions are asked of the calls of a quarter of a year: 40 % of a content platform's 1,000 users, of whom the
+  heaviest makes 5 % of all calls; 40 % through a gateway with 200 tokens; 15 % of bots in three organizations; 5 % of a
+  text generator; by day more than by night. SQL makes them, the same ones every time but for the end of the quarter:
+  first the flat table, which gets the indexes that the four systems have; from it Tally's raw events, which the rollup
+  folds, and ClickHouse's table, merged into one part. PostgreSQL is vacuumed and analyzed. Settings differ from the
+  defaults only while loading.
+- What is timed of a question is from its Python object to the rows as Python values, on open connections. ClickHouse
+  runs in the client's process, PostgreSQL in its own. A run of one question repeats it for a twelfth of the time of
+  other runs, at least once, and its figure is the mean; all sides take turns. The ratio is how many times faster
+  Tally is, and of Tally's own two figures how many times slower with more events. Before it is timed, all sides give
+  the same answer, costs to the last digit.
+{noted}"""
 
 
 def _cells(figure: Figure) -> Sequence[str]:
@@ -81,6 +83,8 @@ def _cells(figure: Figure) -> Sequence[str]:
 
 
 def _spread(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return _number(values[0])
     return f"{_number(statistics.median(values))} ({_number(min(values))}–{_number(max(values))})"
 
 

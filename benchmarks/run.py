@@ -15,37 +15,48 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 RUNS, SECONDS = 5, 6.0
+EVENTS = (1_000_000, 10_000_000)
 QUICK_RUNS, QUICK_SECONDS = 1, 1.5
+QUICK_EVENTS = (50_000, 200_000)
 
 
 def main() -> int:
-    from benchmarks import ceiling, ingest_chain, machine, record_batch, record_single, recorder_copy, report
+    from benchmarks import ceiling, ingest_chain, machine, queries, record_batch, record_single, recorder_copy, report
     from benchmarks.databases import Databases
-    from benchmarks.harness import Bench, Benchmark
+    from benchmarks.harness import Bench, Benchmark, Result
     from tally.local.postgres import EmbeddedPostgres
 
-    benchmarks: list[Benchmark] = [record_single, record_batch, ingest_chain, recorder_copy]
+    benchmarks: list[Benchmark] = [record_single, record_batch, ingest_chain, recorder_copy, queries]
     options = _options([benchmark.NAME for benchmark in benchmarks])
     chosen = [benchmark for benchmark in benchmarks if benchmark.NAME in (options.only or benchmark.NAME)]
     runs, seconds = (QUICK_RUNS, QUICK_SECONDS) if options.quick else (RUNS, SECONDS)
+    events = QUICK_EVENTS if options.quick else EVENTS
     started = datetime.now(UTC)
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tally-bench-", dir=options.dir)))
         server = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
-        bench = Bench(Databases(server), folder, started, runs, seconds)
+        bench = Bench(Databases(server), folder, started, runs, seconds, events)
         _say("load driver by itself")
         limit = ceiling.measure()
         bench.say(f"{limit.requests_per_second:,.0f} requests/s at {limit.cpu_microseconds:.1f} µs each")
-        results = []
+        results: list[Result] = []
         for number, benchmark in enumerate(chosen, 1):
             _say(f"{number}/{len(chosen)} {benchmark.NAME}: {benchmark.OURS}\n    against {benchmark.AGAINST}")
-            results.append(report.Result(benchmark.OURS, benchmark.AGAINST, benchmark.measure(bench)))
+            results += benchmark.measure(bench)
         facts = machine.describe(bench.databases.version(), folder)
 
     print(report.table(results))
     if len(chosen) == len(benchmarks) and not options.quick:
-        document = report.document(results, machine=facts, ceiling=limit, started=started, runs=runs, seconds=seconds)
+        document = report.document(
+            results,
+            machine=facts,
+            ceiling=limit,
+            notes=bench.notes,
+            started=started,
+            runs=runs,
+            seconds=seconds,
+        )
         RESULTS.write_text(document, encoding="utf-8")
         _say(f"written to {RESULTS.relative_to(ROOT)}")
     return 0

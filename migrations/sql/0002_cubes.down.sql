@@ -3,9 +3,9 @@
 UPDATE fold_state SET watermark = 0;
 DROP INDEX usage_events_received;
 DROP TABLE cube_source_hour, cube_source_day, cube_status_day, cube_route_hour, cube_route_day,
-    cube_token_hour, cube_token_day, cube_model_hour, cube_model_day, cube_route_status_month, cube_user_hour,
-    cube_user_day, cube_user_month, cube_token_route_month, cube_user_agent_day, cube_user_agent_month,
-    cube_user_model_day, cube_user_model_month, detailed_users;
+    cube_token_hour, cube_token_day, cube_model_hour, cube_agent_hour, cube_model_day, cube_route_status_month,
+    cube_user_hour, cube_user_day, cube_user_month, cube_token_route_month, cube_user_agent_day,
+    cube_user_agent_month, cube_user_model_day, cube_user_model_month, detailed_users;
 DROP AGGREGATE array_concat(bigint[]);
 DROP FUNCTION histogram_compact(bigint[]);
 

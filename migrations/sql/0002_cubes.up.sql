@@ -146,10 +146,9 @@ CREATE TABLE cube_route_day (
 CREATE TABLE cube_token_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
-    team_key             integer NOT NULL,
     token_key            integer NOT NULL,
     LIKE cube_usual_hour,
-    PRIMARY KEY (bucket, organization_key, team_key, token_key)
+    PRIMARY KEY (bucket, organization_key, token_key)
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_token_day (
@@ -165,16 +164,21 @@ CREATE TABLE cube_token_day (
 CREATE TABLE cube_model_hour (
     bucket               timestamptz NOT NULL,
     organization_key     integer NOT NULL,
-    agent_key            integer NOT NULL,
     provider_key         integer NOT NULL,
     model_key            integer NOT NULL,
     operation_key        integer NOT NULL,
-    token_type_key       integer NOT NULL,
     is_ai                smallint NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual_hour,
-    LIKE cube_cost,
-    PRIMARY KEY (bucket, organization_key, agent_key, provider_key, model_key, operation_key, token_type_key, is_ai, currency_key)
+    PRIMARY KEY (bucket, organization_key, provider_key, model_key, operation_key, is_ai)
+) WITH (fillfactor = 95);
+
+CREATE TABLE cube_agent_hour (
+    bucket               timestamptz NOT NULL,
+    organization_key     integer NOT NULL,
+    agent_key            integer NOT NULL,
+    is_ai                smallint NOT NULL,
+    LIKE cube_usual_hour,
+    PRIMARY KEY (bucket, organization_key, agent_key, is_ai)
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_model_day (
@@ -218,10 +222,8 @@ CREATE TABLE cube_user_day (
     organization_key     integer NOT NULL,
     user_key             integer NOT NULL,
     is_ai                smallint NOT NULL,
-    currency_key         integer NOT NULL,
     LIKE cube_usual,
-    LIKE cube_cost,
-    PRIMARY KEY (user_key, bucket, organization_key, is_ai, currency_key)
+    PRIMARY KEY (user_key, bucket, organization_key, is_ai)
 ) WITH (fillfactor = 95);
 
 CREATE TABLE cube_user_month (
@@ -289,12 +291,10 @@ CREATE TABLE cube_user_model_month (
 -- squawk-ignore ban-drop-table -- made above
 DROP TABLE cube_calls, cube_usual, cube_usual_hour, cube_cost, cube_times, cube_received, cube_errors, cube_histogram;
 
--- For questions about all users, and about all tokens of a route.
-CREATE INDEX cube_user_day_bucket ON cube_user_day (bucket);
-CREATE INDEX cube_user_agent_month_bucket ON cube_user_agent_month (bucket);
-CREATE INDEX cube_user_model_month_bucket ON cube_user_model_month (bucket);
+-- For questions about all users: rows of a day lie together, because events are folded in the order in which they came.
+CREATE INDEX cube_user_day_bucket ON cube_user_day USING brin (bucket) WITH (pages_per_range = 32, autosummarize = on);
+-- For questions about all tokens of a route.
 CREATE INDEX cube_token_route_month_route ON cube_token_route_month (route_key, bucket);
-CREATE INDEX cube_route_status_month_bucket ON cube_route_status_month (bucket);
 
 -- What came in lately, whatever its time: events of a partition lie in the order in which they came.
 CREATE INDEX usage_events_received ON usage_events USING brin (received_at)

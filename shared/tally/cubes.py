@@ -278,24 +278,23 @@ def _cubes() -> Iterator[Cube]:
     yield (hour := _cube("route", "hour", keys))
     yield _cube("route", "day", keys, (*_USUAL, *_TIMES, *_HISTOGRAM), finer=hour)
 
-    keys = ("organization_key", "team_key", "token_key")
-    yield (hour := _cube("token", "hour", keys))
-    yield _cube("token", "day", keys, (*_USUAL, *_TIMES), finer=hour)
+    yield _cube("token", "hour", ("organization_key", "token_key"))
+    yield _cube("token", "day", ("organization_key", "team_key", "token_key"), (*_USUAL, *_TIMES))
 
+    yield _cube("model", "hour", ("organization_key", "provider_key", "model_key", "operation_key", IS_AI))
+    yield _cube("agent", "hour", ("organization_key", "agent_key", IS_AI))
     keys = (
         "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
         "currency_key",
     )  # fmt: skip
-    yield (hour := _cube("model", "hour", keys, (*_USUAL, *_COST)))
-    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM), finer=hour)
+    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM))
 
     keys = ("organization_key", "route_key", "method_key", "status", "error_type_key")
     yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS))
 
     yield _cube("user", "hour", ("organization_key", "user_key"), detailed=True)
-    keys = ("organization_key", "user_key", IS_AI, "currency_key")
-    yield (day := _cube("user", "day", keys, (*_USUAL, *_COST)))
-    yield _cube("user", "month", keys, (*_USUAL, *_COST), finer=day)
+    yield _cube("user", "day", ("organization_key", "user_key", IS_AI))
+    yield _cube("user", "month", ("organization_key", "user_key", IS_AI, "currency_key"), (*_USUAL, *_COST))
 
     yield _cube("token_route", "month", ("organization_key", "token_key", "route_key"), _CALLS)
 

@@ -34,7 +34,7 @@ from tally.errors import (
 from tally.settings import Settings
 
 _CONNECT_SECONDS = 5
-_MOST_PREPARED = 200
+_MOST_PREPARED = 64  # each keeps a plan of some 100 kB in the server process
 _PARTITION = re.compile(r"_\d+$")
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 # Detail, context and query of a server's error: they quote rows, which hold personal data, and errors are logged.

@@ -1,5 +1,7 @@
 """query answers each caller about what is its own, and says what is wrong with a question."""
 
+import csv
+import io
 import socket
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,6 +13,7 @@ import pytest
 from tally import tokens
 from tally.database import Store
 from tally.settings import Settings
+from tally.usage.question import MAX_LIMIT
 from tests.support.functions import ADMIN, Functions, Stack, read_json, register_admin
 from tests.support.postgres import Server, scalar, settings_of
 from tests.support.waiting import eventually
@@ -204,3 +207,36 @@ def test_explain_says_what_was_read_and_is_for_admins(stack: Stack, told: dict[s
     assert explain["rows_read"]["fold_state"] >= 1
     assert "explain" not in stack.query.get("/v1/usage", params=given).json()
     assert stack.query.get("/v1/usage", told["all"], params={**given, "explain": "true"}).status_code == 403
+
+
+def test_a_file_has_the_rows_of_all_pages(stack: Stack, told: dict[str, str]) -> None:
+    given = {"metrics": "requests,cost", "group_by": "token,route", "order_by": "-requests"}
+    rows = stack.usage(told["all"], **given)["rows"]
+    answer = stack.query.get("/v1/usage", told["all"], params={**given, "format": "csv"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    lines = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert list(lines[0]) == ["token", "token_name", "route", "requests", "cost", "unconverted_requests"]
+    assert [(line["token"] or None, line["route"] or None, int(line["requests"])) for line in lines] == [
+        (row["token"], row["route"], row["requests"]) for row in rows
+    ]
+    answer = stack.query.get("/v1/usage", told["all"], params={**given, "format": "ndjson"})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert [read_json(line) for line in answer.text.splitlines()] == rows
+    answer = stack.query.get("/v1/usage", told["all"], params={**given, "format": "ndjson", "limit": 1})
+    assert [read_json(line) for line in answer.text.splitlines()] == rows[:1]
+
+
+def test_a_file_of_many_pages_is_whole(stack: Stack) -> None:
+    given = {"window": "15m", "from": "2025-11-01", "to": "2026-03-01", "fill": "zero", "metrics": "requests"}
+    answer = stack.query.get("/v1/usage", params={**given, "format": "csv", "source": "unheard of"})
+    lines = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    starts = [datetime.fromisoformat(line["window_start"]) for line in lines]
+    assert len(starts) == 120 * 96 > MAX_LIMIT
+    assert starts == [starts[0] + timedelta(minutes=15) * number for number in range(len(starts))]
+
+
+def test_a_bad_question_for_a_file_is_a_problem_and_no_file(stack: Stack, told: dict[str, str]) -> None:
+    answer = stack.query.get("/v1/usage", params={"format": "csv", "metrics": "x"})
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    answer = stack.query.get("/v1/usage", told["acme"], params={"format": "csv", "organization_id": "globex"})
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")

@@ -109,6 +109,7 @@ def test_every_window_may_be_asked(window: str) -> None:
         ([("limit", "١")], "limit", "from 1 to 10000"),
         ([("cursor", "5")], "cursor", "next_cursor of an answer"),
         ([("format", "xml")], "format", "allowed are json, csv, ndjson"),
+        ([("format", "csv"), ("explain", "true")], "explain", "JSON"),
         ([("explain", "1")], "explain", "allowed are false, true"),
         ([("fill", "one")], "fill", "allowed are none, zero"),
         ([("status", "99")], "status", "from 100 to 599"),

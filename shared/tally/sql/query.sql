@@ -4,9 +4,9 @@ SELECT wanted.position, dimensions.key
 FROM json_to_recordset(CAST(:wanted AS json)) AS wanted (position integer, kind text, digest uuid)
 JOIN dimensions USING (kind, digest);
 
--- name: keys_of_scoped_value
+-- name: key_of_scoped_value
 -- The key of one value within one organization.
-SELECT key FROM dimensions WHERE kind = :kind AND digest = CAST(:digest AS uuid) AND scope = :scope;
+SELECT key FROM dimensions WHERE kind = :kind AND digest = CAST(:digest AS uuid) AND scope = CAST(:scope AS integer);
 
 -- name: values_of_keys
 -- The texts that keys stand for; tokens with the name, team and id under which they are registered.

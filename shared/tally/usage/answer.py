@@ -7,7 +7,6 @@ from typing import Any
 
 from tally.database import explained, run_prepared, statement
 from tally.errors import Forbidden
-from tally.usage.compose import shape_of
 from tally.usage.cursor import Cursor
 from tally.usage.figures import Figures, average, percentage, success, whole
 from tally.usage.inquiry import Inquiry
@@ -15,6 +14,7 @@ from tally.usage.keys import column_of
 from tally.usage.pages import Order, PageShape, kind_of, page_statement
 from tally.usage.plan import plan
 from tally.usage.question import MAX_LIMIT, Question
+from tally.usage.shape import shape_of
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, Spec
 
 
@@ -129,12 +129,20 @@ def page_of(inquiry: Inquiry, question: Question) -> Page:
     return Page(rows, cursor, explain)
 
 
-def following(question: Question, page: Page, taken: int) -> Question | None:
-    """The question of the page after `page`, when `taken` rows were given in all; None where there is none."""
-    if page.next_cursor is None or (question.limit is not None and taken >= question.limit):
+def question_after(question: Question, page: Page) -> Question | None:
+    """The question of the page after `page`; None where there is none, or as many rows as asked for were given."""
+    left = None if question.limit is None else question.limit - len(page.rows)
+    if page.next_cursor is None or left == 0:
         return None
-    left = None if question.limit is None else question.limit - taken
     return replace(question, cursor=page.next_cursor, limit=left)
+
+
+def columns_of(question: Question) -> list[str]:
+    """The names of all that a row of the answer may have, in order."""
+    names = [] if question.window == "none" else ["window_start"]
+    for name in question.group_by:
+        names += [name, "token_name"] if name == "token" else [name]
+    return [*names, *question.metrics, *(["unconverted_requests"] if "cost" in question.metrics else [])]
 
 
 def _order(question: Question, metrics: Mapping[str, _Metric]) -> Order | None:

@@ -3,12 +3,14 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, cast, literal_column
-from sqlalchemy.types import Integer, NullType
+from sqlalchemy import ColumnElement, Connection, Select, cast, literal_column
+from sqlalchemy.types import Integer
 
 from tally.database import QuestionTooLarge, compiled, run_prepared
-from tally.usage.compose import Shape, figures, key_label, measure_label, shape_of
+from tally.usage.compose import figures
+from tally.usage.parts import parameter
 from tally.usage.plan import plan
+from tally.usage.shape import Shape, key_label, measure_label, shape_of
 from tally.usage.spec import Spec
 
 MAX_ROWS = 200_000
@@ -33,12 +35,12 @@ def run(connection: Connection, spec: Spec) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _statement(shape: Shape, order_by: str | None) -> str:
     question = figures(shape)
     if order_by is not None:
         question = _ordered(shape, question, order_by)
-    return compiled(question.limit(cast(bindparam("rows", type_=NullType()), Integer())))
+    return compiled(question.limit(cast(parameter("rows"), Integer())))
 
 
 def _ordered(shape: Shape, question: Select[Any], order_by: str) -> Select[Any]:

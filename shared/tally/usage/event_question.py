@@ -13,15 +13,13 @@ from tally.usage import events
 from tally.usage.coverage import Span
 from tally.usage.events import Event, Page, Place, Selection
 from tally.usage.inquiry import Inquiry
-from tally.usage.question import DIMENSIONS, Faults, is_dimension, parse_question
+from tally.usage.question import DIMENSIONS, FORMATS, MAX_LIMIT_OF_FILE, Faults, is_dimension, parse_question
 from tally.usage.spec import LABEL
 
-FORMATS = ("json", "csv", "ndjson")
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 # A file is read in pages of so many events.
 PAGE_OF_FILE = 2000
-_MOST_OF_FILE = 10**9
 _OWN = ("limit", "cursor", "format")
 _SHARED = ("from", "to", "timezone")
 
@@ -101,7 +99,7 @@ def _hint(name: str) -> str:
 
 
 def _limit(text: str | None, form: str, faults: Faults) -> int | None:
-    most = MAX_LIMIT if form == "json" else _MOST_OF_FILE
+    most = MAX_LIMIT if form == "json" else MAX_LIMIT_OF_FILE
     if text is None:
         return DEFAULT_LIMIT if form == "json" else None
     if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= most:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tally import jsontext
-from tally.database import statement
+from tally.database import array_text, run_prepared, statements
 from tally.dimensions import KIND_OF_FIELD, digest
 from tally.usage.spec import LABEL, STATUS_CLASS
 
@@ -32,11 +32,6 @@ def column_of(dimension: str) -> str:
     return dimension if kind is None else f"{kind}_key"
 
 
-def is_keyed(dimension: str) -> bool:
-    """Whether a dimension is stored as a key, and not as a number or label."""
-    return dimension in _KIND_OF_DIMENSION
-
-
 def filter_keys(connection: Connection, filters: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
     """The filters of `engine.Spec`: by column the keys, statuses or label values. An empty text is "no value"."""
     keys: dict[str, list[Any]] = {column_of(name): [] for name in filters}
@@ -57,18 +52,17 @@ def filter_keys(connection: Connection, filters: Mapping[str, Sequence[str]]) ->
                 wanted.append({"position": len(wanted), "kind": _KIND_OF_DIMENSION[name], "digest": digest(text)})
                 columns.append(column_of(name))
     if wanted:
-        rows = connection.execute(statement("query", "keys_of_values"), {"wanted": jsontext.dump(wanted).decode()})
-        for row in rows:
-            keys[columns[row.position]].append(row.key)
+        parameters = {"wanted": jsontext.dump(wanted).decode()}
+        for position, key in run_prepared(connection, statements("query")["keys_of_values"], parameters):
+            keys[columns[position]].append(key)
     return {column: found or [UNKNOWN_KEY] for column, found in keys.items()}
 
 
 def scoped_key(connection: Connection, kind: str, text: str, scope: int = 0) -> int:
     """The key of one value, or `UNKNOWN_KEY`."""
-    found: int | None = connection.execute(
-        statement("query", "keys_of_scoped_value"), {"kind": kind, "digest": digest(text), "scope": scope}
-    ).scalar_one_or_none()
-    return UNKNOWN_KEY if found is None else found
+    parameters = {"kind": kind, "digest": digest(text), "scope": str(scope)}
+    found = run_prepared(connection, statements("query")["key_of_scoped_value"], parameters)
+    return found[0][0] if found else UNKNOWN_KEY
 
 
 def known_values(connection: Connection, keys: Iterable[int]) -> dict[int, Known]:
@@ -76,8 +70,8 @@ def known_values(connection: Connection, keys: Iterable[int]) -> dict[int, Known
     wanted = sorted({key for key in keys if key > 0})
     if not wanted:
         return {}
-    rows = connection.execute(statement("query", "values_of_keys"), {"keys": wanted})
-    return {row.key: Known(row.value, row.token_id, row.token_name, row.token_team_id) for row in rows}
+    rows = run_prepared(connection, statements("query")["values_of_keys"], {"keys": array_text(wanted)})
+    return {key: Known(*of_key) for key, *of_key in rows}
 
 
 def _stored(dimension: str, text: str) -> str:

@@ -26,7 +26,9 @@ from sqlalchemy.sql.selectable import FromClause
 
 from tally.cubes import api_tokens, dimensions
 from tally.database import compiled
-from tally.usage.compose import Shape, figures, key_label, measure_label, parameter
+from tally.usage.compose import figures
+from tally.usage.parts import parameter
+from tally.usage.shape import Shape, key_label, measure_label
 from tally.usage.spec import LABEL, STATUS_CLASS
 
 Kind = Literal["key", "token", "number", "label"]
@@ -69,7 +71,7 @@ def kind_of(key: str) -> Kind:
     return "token" if key == "token_key" else "key"
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def page_statement(page: PageShape) -> str:
     """The statement of a page.
 

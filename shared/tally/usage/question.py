@@ -27,6 +27,7 @@ DIMENSIONS = (
 )  # fmt: skip
 DEFAULT_METRICS = ("requests", "total_tokens", "cost")
 MAX_LIMIT = 10_000
+MAX_LIMIT_OF_FILE = 10**9
 MAX_WINDOWS = 50_000
 DEFAULT_DAYS = 30
 Choice = TypeVar("Choice", bound=str)
@@ -140,6 +141,8 @@ def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Ques
         explain=_one_of(single, "explain", ("false", "true"), faults) == "true",
         digest=digest,
     )
+    if question.explain and question.format != "json":
+        faults.add("explain", "only an answer in JSON can say how it was made", "true")
     faults.raise_if_any()
     return question
 
@@ -255,11 +258,13 @@ def _order(single: Mapping[str, str], metrics: Sequence[str], group_by: Sequence
 
 def _limit(single: Mapping[str, str], faults: Faults) -> int | None:
     """Rows at most; without a limit, JSON has as many as a page may have, and other formats have all."""
-    if "limit" not in single and single.get("format", "json") != "json":
+    is_file = single.get("format", "json") != "json"
+    if "limit" not in single and is_file:
         return None
+    most = MAX_LIMIT_OF_FILE if is_file else MAX_LIMIT
     text = single.get("limit", str(MAX_LIMIT))
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
-        faults.add("limit", f"expected a whole number from 1 to {MAX_LIMIT}", text)
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= most:
+        faults.add("limit", f"expected a whole number from 1 to {most}", text)
         return MAX_LIMIT
     return int(text)
 

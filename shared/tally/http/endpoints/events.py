@@ -12,7 +12,7 @@ from tally.http.api import JsonAnswer
 from tally.http.asking import Ask, Asker
 from tally.http.endpoints.examples import example
 from tally.http.streaming import FORMATS, RecordFormat, streamed
-from tally.usage import event_question
+from tally.usage import event_question, question
 from tally.usage.event_question import DEFAULT_LIMIT, MAX_LIMIT, PAGE_OF_FILE, EventQuestion, parse_event_question
 from tally.usage.events import FIELDS, Place
 from tally.usage.inquiry import Inquiry
@@ -29,7 +29,7 @@ def _described() -> dict[str, Any]:
         "timezone": "IANA time zone of dates, and of the times in the answer; UTC if not given.",
         "limit": f"Events a page, at most {MAX_LIMIT}; {DEFAULT_LIMIT} if not given. A file has all if not given.",
         "cursor": "next_cursor of the page before.",
-        "format": f"One of {', '.join(event_question.FORMATS)}.",
+        "format": f"One of {', '.join(question.FORMATS)}.",
         **dict.fromkeys(DIMENSIONS, "Only events with this value; repeat for several, empty for no value."),
     }
     return {

@@ -1,13 +1,18 @@
 """Tally's own questions: any figures by any dimensions."""
 
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
 from tally.http.api import JsonAnswer
-from tally.http.asking import Asker
-from tally.usage.answer import answer
-from tally.usage.question import DIMENSIONS, MAX_LIMIT, METRICS, parse_question
+from tally.http.asking import Ask, Asker
+from tally.http.streaming import FORMATS, RecordFormat, streamed
+from tally.usage.answer import answer, columns_of, page_of, question_after
+from tally.usage.inquiry import Inquiry
+from tally.usage.question import DIMENSIONS, MAX_LIMIT, METRICS, Question, parse_question
 from tally.usage.windows import WINDOWS
 
 router = APIRouter(tags=["usage"])
@@ -27,6 +32,8 @@ def _described() -> dict[str, Any]:
         "limit": f"Rows a page, at most {MAX_LIMIT}.",
         "cursor": "next_cursor of the page before.",
         "fill": "zero: windows without events are rows too.",
+        "format": "json, csv or ndjson. The last two have all rows where no limit is given.",
+        "explain": "true (scope admin): which cubes and how many rows of each table were read.",
         **dict.fromkeys(DIMENSIONS, "Only events with this value; repeat for several, empty for no value."),
     }
     examples = {
@@ -49,7 +56,28 @@ def _described() -> dict[str, Any]:
 
 
 @router.get("/v1/usage", openapi_extra=_described())
-async def usage(ask: Asker, request: Request) -> JsonAnswer:
+async def usage(ask: Asker, request: Request) -> Response:
     """Any figures of any events, by any dimension, in windows of any time zone."""
     given = request.query_params.multi_items()
+    record_format = FORMATS.get(dict(given).get("format", "json"))
+    if record_format is not None:
+        return await streamed(_file(ask, given, record_format), record_format)
     return JsonAnswer(await ask(lambda inquiry: answer(inquiry, parse_question(given, inquiry.now))))
+
+
+async def _file(ask: Ask, given: list[tuple[str, str]], record_format: RecordFormat) -> AsyncGenerator[bytes, None]:
+    """All that is asked for, a page of rows after the other, each of them written in the thread that read it."""
+    question: Question | None = await ask(lambda inquiry: parse_question(given, inquiry.now))
+    columns = columns_of(question) if question else ()
+    head = record_format.head(columns)
+    while question is not None:
+        body, question = await ask(partial(_part, question=question, columns=columns, record_format=record_format))
+        yield head + body
+        head = b""
+
+
+def _part(
+    inquiry: Inquiry, question: Question, columns: Sequence[str], record_format: RecordFormat
+) -> tuple[bytes, Question | None]:
+    page = page_of(inquiry, question)
+    return record_format.body(columns, page.rows), question_after(question, page)
