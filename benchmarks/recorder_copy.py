@@ -7,32 +7,22 @@ can take.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any, LiteralString
 
-import orjson
 from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
-from benchmarks import payloads, takers
-from benchmarks.databases import Database
+from benchmarks import payloads, recording
 from benchmarks.harness import Bench, Measured, Result, Side, Target, agree
-from tally import partitions
-from tally.database import Store
-from tally.local.sample import generate
-from tally.message import Message
-from tally.recorder import RECORDER_OPTIONS, Contents, Recorder, read
+from benchmarks.recording import ROWS_A_TRANSACTION
 
 NAME = "recorder"
 OURS = "recorder, one connection, 500 rows a transaction"
 AGAINST = "`COPY` of the same rows into the same table and indexes, 500 rows a transaction"
 
-_ROWS_A_TRANSACTION = 500
-_EVENTS_A_SECOND = 12_000
-_RETENTION_DAYS = 400
 _READY_MADE = "rows/s, against COPY of bytes made beforehand"
 
 _COLUMNS: LiteralString = """
@@ -62,8 +52,8 @@ class _Source:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._database = _database(bench, "bench_rows")
-        self._recorder = Recorder(_store(self._database), _RETENTION_DAYS)
+        self._database = recording.database(bench, "bench_rows")
+        self._recorder = recording.recorder(self._database)
         self._columns = [name for (name,) in self._database.rows(_COLUMNS)]
         self.finished = lru_cache(maxsize=1)(self._make)
 
@@ -73,7 +63,7 @@ class _Source:
 
     def _make(self, run: int) -> _Finished:
         last = self._database.count("SELECT coalesce(max(seq), 0) FROM usage_events")
-        for transaction in _transactions(self._bench, run):
+        for transaction in recording.transactions(self._bench, run):
             self._recorder.record(transaction)
         query = sql.SQL("SELECT {} FROM usage_events WHERE seq > {} ORDER BY seq").format(self.columns, last)
         with self._database.connect() as connection:
@@ -86,16 +76,17 @@ class _Source:
 
 def measure(bench: Bench) -> list[Result]:
     source = _Source(bench)
-    recorded, copied, ready = (_database(bench, name) for name in ("bench_recorder", "bench_copy", "bench_copy_ready"))
-    recorder = Recorder(_store(recorded), _RETENTION_DAYS)
+    names = ("bench_recorder", "bench_copy", "bench_copy_ready")
+    recorded, copied, ready = (recording.database(bench, name) for name in names)
+    recorder = recording.recorder(recorded)
     statement = sql.SQL("COPY usage_events ({}) FROM STDIN (FORMAT binary)").format(source.columns)
 
     def record(run: int) -> Measured:
-        transactions = _transactions(bench, run)
+        transactions = recording.transactions(bench, run)
         started = time.perf_counter()
         stored = sum(recorder.record(transaction).stored for transaction in transactions)
         rate = stored / (time.perf_counter() - started)
-        agree("rows stored and events given", stored, len(transactions) * _ROWS_A_TRANSACTION)
+        agree("rows stored and events given", stored, len(transactions) * ROWS_A_TRANSACTION)
         return {"rows/s": rate, _READY_MADE: rate}
 
     def copy(run: int) -> Measured:
@@ -117,7 +108,7 @@ def measure(bench: Bench) -> list[Result]:
 
 def _copy_rows(connection: Connection[Any], statement: sql.Composed, finished: _Finished) -> float:
     """Seconds to copy rows, each transaction its own COPY."""
-    transactions = list(payloads.chunks(finished.rows, _ROWS_A_TRANSACTION))
+    transactions = list(payloads.chunks(finished.rows, ROWS_A_TRANSACTION))
     cursor = connection.cursor()
     started = time.perf_counter()
     for rows in transactions:
@@ -145,27 +136,4 @@ def _binary(connection: Connection[Any], query: sql.Composed) -> list[bytes]:
         rows = [bytes(row) for row in copy]
     rows = [rows[0].removeprefix(header), *rows[1:]]
     rows = [row for row in rows if row not in (trailer, b"")]
-    return [b"".join((header, *chunk, trailer)) for chunk in payloads.chunks(rows, _ROWS_A_TRANSACTION)]
-
-
-def _transactions(bench: Bench, run: int) -> list[Sequence[Contents]]:
-    """The parsed events of all four systems of one run: the same events whenever it is asked for."""
-    count = int(_EVENTS_A_SECOND * bench.seconds)
-    events = generate(count, 1, payloads.SEED, payloads.end_of(bench.started, run))
-    return [
-        [read(Message(f"{run}-{number}", bench.started, {}, orjson.dumps(chunk)), _RETENTION_DAYS)]
-        for number, chunk in enumerate(payloads.chunks(events, _ROWS_A_TRANSACTION))
-    ]
-
-
-def _database(bench: Bench, name: str) -> Database:
-    """A migrated database with a partition for every day that a run may write to."""
-    database = takers.tally_database(bench, name)
-    days = [bench.started - timedelta(days=age) for age in range(payloads.MOST_RUNS + 1)]
-    partitions.ensure(Store(takers.settings_of(database), "tally benchmark"), _RETENTION_DAYS, days)
-    return database
-
-
-def _store(database: Database) -> Store:
-    """As `record` makes it, but with the one connection that is measured."""
-    return Store(takers.settings_of(database), "tally benchmark", pool_size=1, options=RECORDER_OPTIONS)
+    return [b"".join((header, *chunk, trailer)) for chunk in payloads.chunks(rows, ROWS_A_TRANSACTION)]

@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +11,12 @@ import typer
 from typer.core import TyperGroup
 
 from tally import __version__
-from tally.errors import ConfigurationError, TallyError, Unavailable
+from tally.errors import ConfigurationError, Malformed, TallyError, Unavailable
+from tally.usage.stats import By
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tally.settings import Settings
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -167,6 +170,70 @@ def rollup(
             typer.echo(f"tally: {error}", err=True)
 
 
+def _as_over_http(parameter: typer.CallbackParam, value: str) -> str:
+    """Refuses what `GET /v1/usage` refuses for the parameter of the same name, in the same words."""
+    from tally.usage.question import parse_question
+
+    try:
+        parse_question([(str(parameter.name), value)], datetime.now(UTC))
+    except Malformed as error:
+        raise typer.BadParameter(error.errors[0]["message"]) from error
+    return value
+
+
+@app.command()
+def stats(
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How many local days, today included.")] = 7,
+    by: Annotated[By, typer.Option(help="What each line is about.")] = "day",
+    timezone: Annotated[
+        str,
+        typer.Option(metavar="ZONE", callback=_as_over_http, help="Whose days, such as Europe/Moscow."),
+    ] = "UTC",
+    currency: Annotated[
+        str,
+        typer.Option(metavar="CODE", callback=_as_over_http, help="What costs are shown in, such as EUR."),
+    ] = "USD",
+) -> None:
+    """Show the figures of the last days as a table: requests, errors, response times, tokens, cost.
+
+    - `tally stats --timezone Europe/Moscow`: a line for each of the last 7 days in Moscow
+
+    - `tally stats --days 30 --by model --currency EUR`: the models of the last 30 days
+
+    Operations, agents and models with most tokens come first; users, tokens and routes with most requests. After 20
+    of them the others are only counted. The last line is the total of all. p95, the time within which 95 % of
+    requests were answered, is right to 2 %; all else is exact and the same as `GET /v1/usage` answers. Wide values are
+    cut where the terminal ends; in a pipe they are whole.
+    """
+    from tally.clock import Clock
+    from tally.database import Store
+    from tally.principal import Principal
+    from tally.schema import SchemaGuard
+    from tally.usage.answer import answer
+    from tally.usage.engine import QUERY_OPTIONS
+    from tally.usage.inquiry import Inquiry
+    from tally.usage.question import parse_question
+    from tally.usage.stats import stats as stats_of
+    from tally.usage.table import rendered
+    from tally.usage.windows import zone
+
+    chosen = _with_database()
+    limit = {"statement_timeout": str(int(chosen.query_timeout_seconds * 1000))}
+    store = Store(chosen, "tally stats", pool_size=1, options={**QUERY_OPTIONS, **limit})
+    try:
+        SchemaGuard(store).check()
+        now = Clock(store).now()
+        with store.snapshot() as connection:
+            inquiry = Inquiry(connection, Principal("", "tally stats", frozenset({"read", "read:all"})), now)
+            found = stats_of(
+                lambda parameters: answer(inquiry, parse_question(parameters, now)),
+                now, by=by, days=days, zone=zone(timezone), currency=currency,
+            )  # fmt: skip
+    finally:
+        store.dispose()
+    _console(10_000).print(rendered(found))
+
+
 @tokens.command()
 def create(
     name: Annotated[str, typer.Option(help="What it is for; events sent with it have this as their source.")],
@@ -205,7 +272,6 @@ def create(
 @app.command()
 def config() -> None:
     """List every setting with its value, default and meaning. Secrets are masked."""
-    from rich.console import Console
     from rich.table import Table
 
     from tally.settings import Settings, settings, shown, variable
@@ -214,13 +280,20 @@ def config() -> None:
     table = Table("Variable", "Value", "Default", "Meaning", box=None, pad_edge=False)
     for name, field in Settings.model_fields.items():
         table.add_row(variable(name), shown(current, name), shown(default, name), field.description)
-    Console(width=None if sys.stdout.isatty() else 240, markup=False, highlight=False).print(table)
+    _console(240).print(table)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(f"tally {__version__}")
+
+
+def _console(width: int) -> "Console":
+    """Standard output, as wide as the terminal; where it is none, up to `width`."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width, markup=False, highlight=False)
 
 
 def _with_database() -> "Settings":

@@ -19,6 +19,8 @@ from tally.database import Store, statement
 from tally.schema import SchemaGuard
 from tally.settings import Settings
 
+# What a fold sums up fits into memory.
+ROLLUP_OPTIONS = {"work_mem": "64MB"}
 EVENTS_A_STEP = 50_000
 # Up to so many events of a user are read about as quickly as the buckets that they would fall into.
 DETAILED_FROM_EVENTS = 10_000
@@ -39,7 +41,7 @@ def run_once(settings: Settings) -> RollupReport:
     Raises:
         StoreUnavailable, SchemaMismatch: the database is away or behind.
     """
-    store = Store(settings, "tally rollup", pool_size=2, options={"work_mem": "64MB"})
+    store = Store(settings, "tally rollup", pool_size=2, options=ROLLUP_OPTIONS)
     try:
         SchemaGuard(store).check()
         return run(store, settings.raw_retention_days)

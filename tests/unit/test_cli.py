@@ -14,6 +14,7 @@ COMMANDS = [
     ("migrate",),
     ("generate",),
     ("rollup",),
+    ("stats",),
     ("tokens",),
     ("tokens", "create"),
     ("config",),
@@ -48,7 +49,17 @@ def test_help_teaches_every_command(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("nonsense",), ("up", "--port", "0"), ("up", "--prot", "1"), ("tokens", "create"), ("generate", "x")]
+    "arguments",
+    [
+        ("nonsense",),
+        ("up", "--port", "0"),
+        ("up", "--prot", "1"),
+        ("tokens", "create"),
+        ("generate", "x"),
+        ("stats", "--days", "0"),
+        ("stats", "--days", "3651"),
+        ("stats", "--days", "week"),
+    ],
 )
 def test_wrong_use_is_exit_code_2_on_standard_error(arguments: tuple[str, ...]) -> None:
     done = tally(*arguments)
@@ -57,7 +68,14 @@ def test_wrong_use_is_exit_code_2_on_standard_error(arguments: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize(
-    "arguments", [("migrate",), ("rollup",), ("generate",), ("tokens", "create", "--name", "n", "--scope", "read")]
+    "arguments",
+    [
+        ("migrate",),
+        ("rollup",),
+        ("stats",),
+        ("generate",),
+        ("tokens", "create", "--name", "n", "--scope", "read"),
+    ],
 )
 def test_what_nothing_runs_for_is_exit_code_1_and_one_line_with_a_way_out(
     arguments: tuple[str, ...], tmp_path: Path
@@ -92,6 +110,24 @@ def test_an_expiry_needs_a_time_with_an_offset(expires: str) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "offset" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("--by", "weekday", "agent"),
+        ("--timezone", "Moscow", "Europe/Moscow"),
+        ("--timezone", "", "Europe/Moscow"),
+        ("--currency", "roubles", "ISO 4217"),
+    ],
+)
+def test_stats_says_what_an_option_may_be_before_it_looks_for_a_database(
+    option: str, value: str, allowed: str, tmp_path: Path
+) -> None:
+    done = tally("stats", option, value, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'{option}'" in done.stderr
+    assert allowed in done.stderr
 
 
 def test_config_lists_every_setting_and_masks_secrets() -> None:
