@@ -64,7 +64,8 @@ def document() -> dict[str, Any]:
         for route in router.routes:
             if isinstance(route, APIRoute):
                 path = described["paths"][route.path]
-                path["get"] = _operation(route, path["get"])
+                methods = [method.lower() for method in route.methods or ()]
+                path |= {method: _operation(route, path[method]) for method in methods}
     return {
         **described,
         "paths": {**ingest_description.paths(), **described["paths"]},
