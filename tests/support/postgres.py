@@ -19,7 +19,8 @@ from tally.settings import Settings
 
 # Tests end processes, never the machine: nothing is lost by not waiting for a disk. Commits stay synchronous, because
 # a server that is ended at once would otherwise lose what it has confirmed.
-FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+# A worker of autovacuum would hold up DROP DATABASE, and no database lives long enough to need one.
+FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "autovacuum": "off"}
 _TEMPLATE = "tally_template"
 
 
