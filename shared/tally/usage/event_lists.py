@@ -9,6 +9,7 @@ from tally.cubes import IS_AI
 from tally.usage import events
 from tally.usage.coverage import Span
 from tally.usage.events import FIELDS, Event, Place, Selection
+from tally.usage.gateway import call_of
 from tally.usage.inquiry import Inquiry
 from tally.usage.numbered import numbered_page
 from tally.usage.search import search
@@ -89,7 +90,12 @@ def last_records(inquiry: Inquiry) -> dict[str, Any]:
     Raises:
         Forbidden: as `Inquiry.filters`.
     """
-    return {"items": [_record(event) for event in events.latest(inquiry, inquiry.filters(), LAST_RECORDS)]}
+    return {
+        "items": [
+            {"token_hash": event["token_hash"], **call_of(event)}
+            for event in events.latest(inquiry, inquiry.filters(), LAST_RECORDS)
+        ]
+    }
 
 
 def _page(inquiry: Inquiry, table: Table, selection: Selection) -> dict[str, Any]:
@@ -118,16 +124,4 @@ def _activity(event: Event) -> Event:
         "cost": amount,
         "cost_currency": None if amount is None else currency,
         "created_at": event["time"],
-    }
-
-
-def _record(event: Event) -> Event:
-    return {
-        "token_hash": event["token_hash"],
-        "route_path": event["route"],
-        "used_at": event["time"],
-        "response_status": event["status"],
-        "response_time_ms": event["response_time_ms"],
-        "request_method": event["method"],
-        "error_message": event["error_message"],
     }

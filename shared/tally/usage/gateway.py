@@ -101,7 +101,7 @@ def token(inquiry: Inquiry, id_or_hash: str, where: ZoneInfo) -> dict[str, Any]:
     return {
         "token": _facts(token_hash, registered, life, all_of_them=belongs),
         "stats": _stats_of_life(life),
-        "recent_usage": [_call(event) for event in events.latest(inquiry, of_token, RECENT)],
+        "recent_usage": [call_of(event) for event in events.latest(inquiry, of_token, RECENT)],
         "routes": [
             {
                 "route_path": known[row["route_key"]].value,
@@ -234,7 +234,7 @@ def _facts(token_hash: str, registered: Row[Any] | None, life: Figures, *, all_o
     return facts | {"last_used_at": max(uses, default=None)}
 
 
-def _call(event: Mapping[str, Any]) -> dict[str, Any]:
+def call_of(event: Mapping[str, Any]) -> dict[str, Any]:
     """An event as system D names its fields."""
     return {
         "route_path": event["route"],
