@@ -13,6 +13,8 @@ import pytest
 from tally import tokens
 from tally.database import Store
 from tally.settings import Settings
+from tally.usage.coverage import Span
+from tally.usage.cursor import Cursor, digest_of
 from tally.usage.question import MAX_LIMIT
 from tests.support.functions import ADMIN, Functions, Stack, read_json, register_admin
 from tests.support.postgres import Server, scalar, settings_of
@@ -240,3 +242,26 @@ def test_a_bad_question_for_a_file_is_a_problem_and_no_file(stack: Stack, told: 
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
     answer = stack.query.get("/v1/usage", told["acme"], params={"format": "csv", "organization_id": "globex"})
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+
+
+def forged(**changed: Any) -> str:
+    question = digest_of([("group_by", "route"), ("order_by", "-requests")])
+    span = Span(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+    whole: dict[str, Any] = {"question": question, "span": span, "as_of": "10:12:11", "after": ("5", "0", "/a", "1")}
+    return str(Cursor(**{**whole, **changed}))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"after": ()}, {"after": ("5", "0", "/a")}, {"after": ("5", "0", "/a", "1", "1")},
+        {"after": ("x", "0", "/a", "1")}, {"after": ("5", "0", "/a", "9" * 30)}, {"as_of": ""}, {"as_of": "12:10:"}, {"as_of": "x'; DROP TABLE users"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_cursor_that_was_made_up_is_a_400(stack: Stack, changed: dict[str, Any]) -> None:
+    given = {"group_by": "route", "order_by": "-requests"}
+    assert stack.query.get("/v1/usage", params={**given, "cursor": forged()}).status_code == 200
+    answer = stack.query.get("/v1/usage", params={**given, "cursor": forged(**changed)})
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == ["cursor"]

@@ -6,14 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 from tally.database import explained, run_prepared, statement
-from tally.errors import Forbidden
+from tally.errors import DataRefused, Forbidden
 from tally.usage.cursor import Cursor
 from tally.usage.figures import Figures, average, percentage, success, whole
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import column_of
-from tally.usage.pages import Order, PageShape, kind_of, page_statement
+from tally.usage.pages import Order, PageShape, kind_of, number_of_places, page_statement
 from tally.usage.plan import plan
-from tally.usage.question import MAX_LIMIT, Question
+from tally.usage.question import MAX_LIMIT, Question, bad_cursor
 from tally.usage.shape import shape_of
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, Spec
 
@@ -67,6 +67,7 @@ def answer(inquiry: Inquiry, question: Question) -> dict[str, Any]:
 
     Raises:
         Forbidden: as `Inquiry.filters`; or `explain` without the scope `admin`.
+        Malformed: the cursor is none that an answer had.
         QuestionTooLarge: the time limit.
     """
     page = page_of(inquiry, question)
@@ -86,7 +87,7 @@ def page_of(inquiry: Inquiry, question: Question) -> Page:
     """The page of a question that its cursor leads to, up to `limit` rows, but not more than a page may have.
 
     Raises:
-        Forbidden, QuestionTooLarge: as `answer`.
+        Forbidden, Malformed, QuestionTooLarge: as `answer`.
     """
     if question.explain and "admin" not in inquiry.principal.scopes:
         raise Forbidden('explain needs a token with the scope "admin".')
@@ -101,11 +102,14 @@ def page_of(inquiry: Inquiry, question: Question) -> Page:
     )
     chosen = plan(spec)
     shape, parameters = shape_of(spec, chosen)
+    kinds, order = tuple(map(kind_of, spec.keys)), _order(question, metrics)
     after = question.cursor.after if question.cursor else None
+    if after is not None and len(after) != number_of_places(kinds, order):
+        raise bad_cursor()
     page = PageShape(
         shape=shape,
-        kinds=tuple(map(kind_of, spec.keys)),
-        order=_order(question, metrics),
+        kinds=kinds,
+        order=order,
         fill=question.fill and question.window != "none",
         after=None if after is None else tuple(value is not None for value in after),
     )
@@ -113,13 +117,18 @@ def page_of(inquiry: Inquiry, question: Question) -> Page:
     parameters |= {"rows": str(limit + 1), "pieces": str(len(question.windows))}
     parameters |= {f"after_{number}": value for number, value in enumerate(after or ()) if value is not None}
     sql = page_statement(page)
-    found = run_prepared(inquiry.connection, sql, parameters)
+    try:
+        found = run_prepared(inquiry.connection, sql, parameters)
+    except DataRefused as error:
+        if question.cursor is None:
+            raise
+        raise bad_cursor() from error  # all else was checked
     rows = [_row(question, metrics, spec, row) for row in found[:limit]]
     if not rows and not question.group_by and question.window == "none":
         rows = [{name: metric.figure({}) for name, metric in metrics.items()}]
     cursor = None
     if len(found) > limit:
-        columns = 1 + len(spec.keys) + page.kinds.count("token") + len(spec.measures)
+        columns = 1 + len(spec.keys) + kinds.count("token") + len(spec.measures)
         as_of = spec.as_of or _snapshot(inquiry)
         cursor = Cursor(question.digest, question.span, as_of, tuple(found[limit - 1][columns:]))
     explain = None

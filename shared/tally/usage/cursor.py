@@ -4,13 +4,13 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from tally.usage.coverage import Span
 
-Place = Sequence[str | None]
+NOT_A_CURSOR = "expected the next_cursor of an answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ def read_cursor(text: str, question: str) -> Cursor:
         known = all(isinstance(value, str) and "\0" not in value for value in texts)
         aware = all(bound is None or bound.tzinfo is not None for bound in bounds)
     except (binascii.Error, ValueError, TypeError):
-        raise ValueError("expected the next_cursor of an answer") from None
+        raise ValueError(NOT_A_CURSOR) from None
     if not known or not aware:
-        raise ValueError("expected the next_cursor of an answer")
+        raise ValueError(NOT_A_CURSOR)
     if given != question:
         raise ValueError("this is the next_cursor of another question; all other parameters must stay the same")
     return Cursor(question, Span(*bounds), as_of, tuple(after))

@@ -32,6 +32,8 @@ from tally.usage.shape import Shape, key_label, measure_label
 from tally.usage.spec import LABEL, STATUS_CLASS
 
 Kind = Literal["key", "token", "number", "label"]
+# What is stored as a key: one text may have two.
+_KEYED = ("key", "token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,12 @@ def kind_of(key: str) -> Kind:
     if key in ("status", STATUS_CLASS):
         return "number"
     return "token" if key == "token_key" else "key"
+
+
+def number_of_places(kinds: Sequence[Kind], order: Order | None) -> int:
+    """How many values the rows of a page are ordered by."""
+    asked = 0 if order is None or order.by == "window" else 1
+    return asked + 1 + len(kinds) + sum(kind in _KEYED for kind in kinds)
 
 
 @lru_cache(maxsize=256)
@@ -124,11 +132,7 @@ def _places(page: PageShape, rows: FromClause, shown: Sequence[ColumnElement[Any
         _Place(value, Integer()) if kind == "number" else _Place(value.collate("C"), String(collation="C"))
         for kind, value in zip(page.kinds, shown, strict=True)
     ]
-    keys = [
-        _Place(rows.c[key_label(number)], Integer())
-        for number, kind in enumerate(page.kinds)
-        if kind in ("key", "token")
-    ]
+    keys = [_Place(rows.c[key_label(number)], Integer()) for number, kind in enumerate(page.kinds) if kind in _KEYED]
     order = page.order
     if order is None:
         return [piece, *texts, *keys]

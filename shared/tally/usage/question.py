@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from tally.errors import FieldError, Malformed
 from tally.event import parse_time
 from tally.usage.coverage import Span
-from tally.usage.cursor import Cursor, digest_of, read_cursor
+from tally.usage.cursor import NOT_A_CURSOR, Cursor, digest_of, read_cursor
 from tally.usage.spec import LABEL
 from tally.usage.windows import WINDOWS, LocalWindow, WindowName, start_of_day, windows, zone
 
@@ -83,8 +83,12 @@ class Faults:
     def raise_if_any(self) -> None:
         """Raises `Malformed` with all that was collected."""
         if self.errors:
-            detail = "; ".join(f"{error['field']}: {error['message']}" for error in self.errors)
-            raise Malformed(f"Bad parameter. {detail}.", self.errors)
+            raise self.error()
+
+    def error(self) -> Malformed:
+        """The 400 that tells all that was collected."""
+        detail = "; ".join(f"{error['field']}: {error['message']}" for error in self.errors)
+        return Malformed(f"Bad parameter. {detail}.", self.errors)
 
 
 def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Question:
@@ -150,6 +154,13 @@ def parse_question(parameters: Iterable[tuple[str, str]], now: datetime) -> Ques
 def is_dimension(name: str) -> bool:
     """Whether `name` can be grouped by and filtered on: a dimension or `label:NAME`."""
     return name in DIMENSIONS or (name.startswith(LABEL) and 0 < len(name) - len(LABEL) <= 200)
+
+
+def bad_cursor() -> Malformed:
+    """The 400 for a cursor that somebody made up."""
+    faults = Faults()
+    faults.add("cursor", NOT_A_CURSOR, "")
+    return faults.error()
 
 
 def parse_zone(name: str) -> ZoneInfo:
