@@ -5,7 +5,7 @@ folding and questions are both composed from it. Key 0 stands for "no value".
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER
 
 Grain = Literal["hour", "quarter_day", "day", "month"]
+FINE_FIRST: Sequence[Grain] = ("hour", "quarter_day", "day", "month")
 
 metadata = MetaData()
 
@@ -167,19 +168,23 @@ class Measure:
     def aggregate(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """The figure of many rows, from this measure's column of each."""
         if self.combine == "histogram":
-            return _short(func.array_concat(column))
+            return func.array_concat(column)
         return getattr(func, self.combine)(column)  # type: ignore[no-any-return]
 
     def aggregate_events(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """The figure of many events, from what `of_event` gives for each."""
         if self.combine == "histogram":
-            return _short(func.array_agg(column).filter(column.is_not(None)))
+            return func.array_agg(column).filter(column.is_not(None))
         return self.aggregate(column)
+
+    def stored(self, figure: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A figure as a cube keeps it."""
+        return _short(figure) if self.combine == "histogram" else figure
 
     def add(self, there: ColumnElement[Any], added: ColumnElement[Any]) -> ColumnElement[Any]:
         """The figure of a bucket that is there and of one to be added."""
         if self.combine == "histogram":
-            return _short(func.array_cat(there, added))
+            return self.stored(func.array_cat(there, added))
         if self.combine == "sum":
             return there + added
         return func.least(there, added) if self.combine == "min" else func.greatest(there, added)
@@ -236,7 +241,8 @@ class Cube:
         name: what its keys are about; cubes of one name differ in their grain.
         keys: the columns that it keeps apart besides the bucket.
         measures: its columns.
-        finer: the cube whose buckets it sums up; None is the finest, summed up from events.
+        family: what it is folded with: events are summed up once by all keys of a family's cubes, and each cube from
+            those sums. It pays where the sums are few.
         detailed: whether it has rows of detailed users only, those with so many events that reading their raw events
             takes longer than reading buckets. Of the others, most buckets would hold a single event.
     """
@@ -246,7 +252,7 @@ class Cube:
     grain: Grain
     keys: tuple[str, ...]
     measures: Sequence[Measure]
-    finer: "Cube | None" = None
+    family: str
     detailed: bool = False
 
 
@@ -256,7 +262,7 @@ def _cube(
     keys: Sequence[str],
     measures: Sequence[Measure] = _USUAL,
     *,
-    finer: Cube | None = None,
+    family: str,
     detailed: bool = False,
 ) -> Cube:
     table = Table(
@@ -266,57 +272,63 @@ def _cube(
         *(Column(key, Integer, primary_key=True) for key in keys),
         *(Column(measure.name, measure.type) for measure in measures),
     )
-    return Cube(name, table, grain, tuple(keys), measures, finer, detailed)
+    return Cube(name, table, grain, tuple(keys), measures, family, detailed)
 
 
 def _cubes() -> Iterator[Cube]:
     keys: Sequence[str] = ("organization_key", "source_key", "currency_key")
-    yield (hour := _cube("source", "hour", keys, (*_USUAL, *_COST)))
-    yield _cube("source", "day", keys, (*_USUAL, *_COST, *_TIMES, *_RECEIVED, *_HISTOGRAM), finer=hour)
+    yield _cube("source", "hour", keys, (*_USUAL, *_COST), family="model")
+    yield _cube("source", "day", keys, (*_USUAL, *_COST, *_TIMES, *_RECEIVED, *_HISTOGRAM), family="model")
 
-    yield _cube("status", "day", ("organization_key", "status", "error_type_key"))
+    yield _cube("status", "day", ("organization_key", "status", "error_type_key"), family="route")
 
     keys = ("organization_key", "route_key", "method_key")
-    yield (hour := _cube("route", "hour", keys))
-    yield _cube("route", "quarter_day", keys, finer=hour)
-    yield _cube("route", "day", keys, (*_USUAL, *_TIMES, *_HISTOGRAM), finer=hour)
+    yield _cube("route", "hour", keys, family="route")
+    yield _cube("route", "quarter_day", keys, family="route")
+    yield _cube("route", "day", keys, (*_USUAL, *_TIMES, *_HISTOGRAM), family="route")
 
-    yield (hour := _cube("token", "hour", ("organization_key", "token_key")))
-    yield _cube("token", "quarter_day", ("organization_key", "token_key"), finer=hour)
-    yield _cube("token", "day", ("organization_key", "team_key", "token_key"), (*_USUAL, *_TIMES))
+    keys = ("organization_key", "token_key")
+    yield _cube("token", "hour", keys, family="token")
+    yield _cube("token", "quarter_day", keys, family="token")
+    yield _cube("token", "day", ("organization_key", "team_key", "token_key"), (*_USUAL, *_TIMES), family="token")
 
     keys = ("organization_key", "provider_key", "model_key", "operation_key", IS_AI)
-    yield (hour := _cube("model", "hour", keys))
-    yield _cube("model", "quarter_day", keys, finer=hour)
-    yield _cube("agent", "hour", ("organization_key", "agent_key", IS_AI))
+    yield _cube("model", "hour", keys, family="model")
+    yield _cube("model", "quarter_day", keys, family="model")
+    yield _cube("agent", "hour", ("organization_key", "agent_key", IS_AI), family="model")
     keys = (
         "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
         "currency_key",
     )  # fmt: skip
-    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM))
+    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM), family="model")
 
     keys = ("organization_key", "route_key", "method_key", "status", "error_type_key")
-    yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS))
+    yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS), family="route")
 
-    yield (hour := _cube("user", "hour", ("organization_key", "user_key"), detailed=True))
-    yield _cube("user", "quarter_day", ("organization_key", "user_key"), finer=hour, detailed=True)
-    yield _cube("user", "day", ("organization_key", "user_key", IS_AI))
-    yield _cube("user", "month", ("organization_key", "user_key", IS_AI, "currency_key"), (*_USUAL, *_COST))
+    keys = ("organization_key", "user_key")
+    yield _cube("user", "hour", keys, family="user_hour", detailed=True)
+    yield _cube("user", "quarter_day", keys, family="user_hour", detailed=True)
+    yield _cube("user", "day", ("organization_key", "user_key", IS_AI), family="user")
+    keys = ("organization_key", "user_key", IS_AI, "currency_key")
+    yield _cube("user", "month", keys, (*_USUAL, *_COST), family="user")
 
-    yield _cube("token_route", "month", ("organization_key", "token_key", "route_key"), _CALLS)
+    yield _cube("token_route", "month", ("organization_key", "token_key", "route_key"), _CALLS, family="token_route")
 
     keys = ("organization_key", "user_key", "agent_key")
-    yield _cube("user_agent", "day", keys, detailed=True)
-    yield _cube("user_agent", "month", keys)
+    yield _cube("user_agent", "day", keys, family="user", detailed=True)
+    yield _cube("user_agent", "month", keys, family="user")
 
     keys = ("organization_key", "user_key", "provider_key", "model_key", "operation_key", IS_AI)
-    yield _cube("user_model", "day", keys, detailed=True)
-    yield _cube("user_model", "month", keys)
+    yield _cube("user_model", "day", keys, family="user", detailed=True)
+    yield _cube("user_model", "month", keys, family="user")
 
 
 # Those that questions of the four systems need; others are answered from raw events. The narrow come first: a question
 # takes the first that knows its keys.
 CUBES: Sequence[Cube] = tuple(_cubes())
+
+
+_LENGTH: Mapping[Grain, str] = {"hour": "1 hour", "quarter_day": "6 hours", "day": "1 day"}
 
 
 def key_of_event(key: str) -> ColumnElement[Any]:
@@ -326,7 +338,8 @@ def key_of_event(key: str) -> ColumnElement[Any]:
 
 def bucket_of(grain: Grain, instant: ColumnElement[Any]) -> ColumnElement[Any]:
     """The bucket that an instant falls into (UTC)."""
-    if grain == "quarter_day":
-        midnight: ColumnElement[Any] = literal_column("timestamptz '2000-01-01 00:00+00'")
-        return func.date_bin(literal_column("interval '6 hours'"), instant, midnight)
-    return func.date_trunc(literal_column(f"'{grain}'"), instant, literal_column("'UTC'"))
+    if grain == "month":
+        return func.date_trunc(literal_column("'month'"), instant, literal_column("'UTC'"))
+    # date_trunc would look up the time zone for each event.
+    midnight: ColumnElement[Any] = literal_column("timestamptz '2000-01-01 00:00+00'")
+    return func.date_bin(literal_column(f"interval '{_LENGTH[grain]}'"), instant, midnight)

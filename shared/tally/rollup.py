@@ -5,7 +5,7 @@ from the watermark up to the oldest transaction that may still write. Cubes and 
 so that a question, which reads both in one statement, counts each event once at any moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import CTE, ColumnElement, Connection, Integer, Select, bindpara
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from tally import partitions
-from tally.cubes import CUBES, MEASURES, Cube, bucket_of, detailed_users, key_of_event, usage_events
+from tally.cubes import CUBES, FINE_FIRST, MEASURES, Cube, Grain, bucket_of, detailed_users, key_of_event, usage_events
 from tally.database import Store, statement
 from tally.schema import SchemaGuard
 from tally.settings import Settings
@@ -108,8 +108,8 @@ def _fold_detailed() -> Select[Any]:
 def _folding(*which: ColumnElement[bool], cubes: Sequence[Cube]) -> Select[Any]:
     """Adds events to cubes, and returns how many they are.
 
-    One statement: the columns of an event that count are computed once and kept for all cubes, and a cube of coarser
-    buckets is summed up from what is added to the finer one.
+    One statement: the columns of an event that count are computed once and kept for all cubes, and the cubes of a
+    family share the sums that they are made of.
     """
     events = (
         select(
@@ -121,35 +121,62 @@ def _folding(*which: ColumnElement[bool], cubes: Sequence[Cube]) -> Select[Any]:
         .cte("events")
         .prefix_with("MATERIALIZED")
     )
-    added: dict[str, CTE] = {}
-    count = select(func.count()).select_from(events)
+    families: dict[str, list[Cube]] = {}
     for cube in cubes:
-        rows = _added_rows(cube, events, added.get(cube.finer.table.name) if cube.finer else None)
-        added[cube.table.name] = rows
-        count = count.add_cte(_adding(cube, rows))
+        families.setdefault(cube.family, []).append(cube)
+    count = select(func.count()).select_from(events)
+    for family in families.values():
+        for cube, rows in _added_rows(family, events):
+            count = count.add_cte(_adding(cube, rows))
     return count
 
 
-def _added_rows(cube: Cube, events: CTE, finer: CTE | None) -> CTE:
-    """What the events add to a cube, a row for each bucket and its keys; with what coarser cubes need besides."""
-    rows = events if finer is None else finer
-    bucket = rows.c.bucket if cube.grain == "hour" else bucket_of(cube.grain, rows.c.bucket)
-    groups = [bucket, *(rows.c[key] for key in cube.keys)]
-    needed = {measure.name for other in CUBES if other is cube or other.finer is cube for measure in other.measures}
-    sums = [
-        (measure.aggregate_events if finer is None else measure.aggregate)(rows.c[measure.name]).label(measure.name)
+def _added_rows(family: Sequence[Cube], events: CTE) -> Iterator[tuple[Cube, CTE]]:
+    """What the events add to each cube of a family, a row for each bucket and its keys."""
+    sums = _sums_of_family(family, events)
+    for cube in family:
+        if len(family) == 1:
+            yield cube, sums
+            continue
+        figures = [measure.aggregate(sums.c[measure.name]).label(measure.name) for measure in cube.measures]
+        rows = _grouped(sums, cube.grain, cube.keys, figures)
+        if cube.detailed:
+            rows = rows.where(_is_detailed(sums))
+        yield cube, rows.cte(f"{cube.table.name}_rows")
+
+
+def _sums_of_family(family: Sequence[Cube], events: CTE) -> CTE:
+    """The sums of events that all cubes of a family can be made of: by the finest bucket and every key of theirs."""
+    grain = min((cube.grain for cube in family), key=FINE_FIRST.index)
+    keys = dict.fromkeys(key for cube in family for key in cube.keys)
+    needed = {measure.name for cube in family for measure in cube.measures}
+    figures = [
+        measure.aggregate_events(events.c[measure.name]).label(measure.name)
         for measure in MEASURES
         if measure.name in needed
     ]
-    added = select(bucket.label("bucket"), *groups[1:], *sums).group_by(*groups)
-    if cube.detailed and finer is None:
-        added = added.where(rows.c.user_key.in_(select(detailed_users.c.user_key)))
-    return added.cte(f"{cube.table.name}_rows")
+    sums = _grouped(events, grain, [*keys], figures)
+    if all(cube.detailed for cube in family):
+        sums = sums.where(_is_detailed(events))
+    return sums.cte(f"{family[0].family}_sums")
+
+
+def _grouped(rows: CTE, grain: Grain, keys: Sequence[str], figures: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    bucket = bucket_of(grain, rows.c.bucket)
+    of_keys = [rows.c[key] for key in keys]
+    return select(bucket.label("bucket"), *of_keys, *figures).group_by(bucket, *of_keys)
+
+
+def _is_detailed(rows: CTE) -> ColumnElement[bool]:
+    return rows.c.user_key.in_(select(detailed_users.c.user_key))
 
 
 def _adding(cube: Cube, rows: CTE) -> CTE:
-    names = ["bucket", *cube.keys, *(measure.name for measure in cube.measures)]
-    add = insert(cube.table).from_select(names, select(*(rows.c[name] for name in names)))
+    figures = [measure.stored(rows.c[measure.name]) for measure in cube.measures]
+    add = insert(cube.table).from_select(
+        ["bucket", *cube.keys, *(measure.name for measure in cube.measures)],
+        select(rows.c.bucket, *(rows.c[key] for key in cube.keys), *figures),
+    )
     return add.on_conflict_do_update(
         index_elements=["bucket", *cube.keys],
         set_={
