@@ -52,6 +52,8 @@ turns; in brackets the least and the most. Ratios count, absolute times are nois
   request fails the benchmark.
 - Each run sends new events, of the day after the run before, as system D's gateway reports them; the
   recorder's runs have those of all four systems. Tables keep what earlier runs stored.
+- Folding takes at once what the recorder has stored in a run. The recorder that it is compared with stores the same
+  events in a database in which nothing is folded.
 - The load driver by itself, against a server that only answers 204: {ceiling.requests_per_second:,.0f}
   requests/s at {ceiling.cpu_microseconds:.1f} µs of CPU each.
 - Questions are asked of the calls of a quarter of a year: 40 % of a content platform's 1,000 users, of whom the
