@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tally.cubes import CUBES, HISTOGRAM, OWN_CURRENCIES, Cube, Grain
+from tally.cubes import CUBES, FINE_FIRST, HISTOGRAM, OWN_CURRENCIES, Cube, Grain
 from tally.usage.coverage import Coverage, Span, cover, segments
 from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec
 
-_COARSE_FIRST: Sequence[Grain] = ("month", "day", "quarter_day", "hour")
 # Not every cube is kept with the first of these grains, and one with more keys may have more rows than a narrow one has
 # in all of its finer buckets.
 _OF_ONE_NAME: Sequence[tuple[Grain, Grain]] = (("month", "day"), ("quarter_day", "hour"))
@@ -41,7 +40,7 @@ def plan(spec: Spec) -> Plan:
     for coarse, fine in _OF_ONE_NAME:
         if coarse in cubes and fine in cubes and cubes[coarse].name != cubes[fine].name:
             del cubes[coarse]
-    cubes = {grain: cubes[grain] for grain in _COARSE_FIRST if grain in cubes}
+    cubes = {grain: cubes[grain] for grain in reversed(FINE_FIRST) if grain in cubes}
     coverage = cover(segments(spec.span, spec.cuts), [*cubes])
     return Plan({grain: cubes[grain] for grain in coverage.buckets}, coverage)
 
