@@ -47,7 +47,6 @@ TEXTS = (
 COSTS = ("cost", "cost_usd", "cost_rub")
 # Currencies that every cube keeps sums of; others are told apart by the key of the currency, in the cubes that have it.
 OWN_CURRENCIES = ("USD", "RUB")
-TIMES = ("first_time", "last_time", "last_received", "last_error_time")
 HISTOGRAM = "histogram"
 IS_AI = "is_ai"
 
