@@ -100,12 +100,14 @@ def migrate(
 ) -> None:
     """Bring the database to the schema that this version needs.
 
-    Safe to run twice at once. `--sql` prints all migrations for somebody who applies them by hand.
+    Safe to run twice at once. `--sql` prints all migrations for somebody who applies them by hand. Where functions have
+    database users of their own (TALLY_DATABASE_USERS), each is granted what it needs.
     """
     from tally import migrate as migrations
+    from tally.settings import settings
 
     if sql:
-        typer.echo(migrations.sql(), nl=False)
+        typer.echo(migrations.sql(settings().database_users), nl=False)
         return
     reached = migrations.upgrade(_with_database())
     typer.echo(f"The database is at migration {reached}.")

@@ -41,7 +41,8 @@ _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-cal
 _QUOTES_ROWS = ("D", "W", "q")
 _QUERY_CANCELED = "57014"
 _NO_PARTITION = "23514"
-_UNDEFINED = frozenset({"42P01", "42703", "42883", "3F000"})
+# Not there, or there and not granted to this user.
+_UNDEFINED = frozenset({"42P01", "42703", "42883", "3F000", "42501"})
 
 
 class PartitionMissing(TallyError):

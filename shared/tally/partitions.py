@@ -5,7 +5,7 @@ retention is under a quarter. Planning a question costs time for every partition
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,12 +65,12 @@ def ensure(store: Store, retention_days: int, times: Iterable[datetime] = ()) ->
         wanted = [*times, *(clock.now + _AHEAD * step / 5 for step in range(6))]
         spans = missing_spans(existing, wanted, retention_days)
         for span in spans:
-            _attach_events(connection, span)
+            connection.execute(statement("partitions", "make_event_partition"), asdict(span))
         present = {row.generation for row in connection.execute(statement("partitions", "key_partitions"))}
         generations = (clock.generation - 1, clock.generation, clock.generation + 1)
         for generation in generations:
             if generation not in present:
-                _attach_keys(connection, generation)
+                connection.execute(statement("partitions", "make_key_partition"), {"generation": generation})
         return len(spans) + len(set(generations) - present)
 
 
@@ -122,19 +122,3 @@ def _is_expired(name: str, oldest: datetime, oldest_generation: int) -> bool:
     if parent == "dedupe_keys":
         return int(suffix) < oldest_generation
     return datetime.strptime(suffix, "%Y%m%d").replace(tzinfo=UTC) + _LONGEST <= oldest
-
-
-def _attach_events(connection: Connection, span: Span) -> None:
-    """Made apart and attached: CREATE TABLE … PARTITION OF would lock out readers and writers of the parent."""
-    name = f"usage_events_{span.lower:%Y%m%d}"
-    bounds = f"FROM ('{span.lower.isoformat()}') TO ('{span.upper.isoformat()}')"
-    _attach(connection, "usage_events", name, bounds)
-
-
-def _attach_keys(connection: Connection, generation: int) -> None:
-    _attach(connection, "dedupe_keys", f"dedupe_keys_{generation}", f"IN ({generation})")
-
-
-def _attach(connection: Connection, parent: str, name: str, bounds: str) -> None:
-    connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)")
-    connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES {bounds}")

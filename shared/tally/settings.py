@@ -5,6 +5,7 @@ that cannot be used raises `ConfigurationError`: a misspelt setting, silently ig
 """
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tally.errors import ConfigurationError
 
 PREFIX = "TALLY_"
 
 FunctionName = Literal["ingest", "record", "query", "rollup", "migrate"]
+# Those that may have a database user of their own which owns nothing.
+GrantedFunction = Literal["ingest", "record", "query", "admin"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -41,6 +44,10 @@ def _header_value(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]{8,200}", value.get_secret_value()):
         raise ValueError("cannot be sent in a header")
     return value
+
+
+def _from_json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _upper(value: object) -> object:
@@ -88,6 +95,12 @@ class Settings(BaseSettings):
     database_user: Annotated[str | None, Expects("an IAM database user")] = Field(
         None, description="IAM database user of the Cloud SQL instance."
     )
+    database_users: Annotated[
+        dict[GrantedFunction, Annotated[str, Field(min_length=1, max_length=63)]],
+        NoDecode,
+        BeforeValidator(_from_json),
+        Expects('a JSON object from ingest, record, query or admin to a database user, such as {"query": "reader"}'),
+    ] = Field({}, description="Database users of the functions; `migrate` grants each just what its function needs.")
     topic: Annotated[
         str | None,
         Field(pattern=r"^projects/[^/]+/topics/[^/]+$"),
@@ -188,6 +201,8 @@ def shown(settings: Settings, field: str) -> str:
         return f"{masked[1]}{':********' if masked[2] else ''}{masked[3]}" if masked else "********"
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, dict):
+        return json.dumps(value) if value else ""
     return "" if value is None else str(value)
 
 

@@ -17,6 +17,7 @@ import httpx
 
 from tally import jsontext, tokens
 from tally.database import Store
+from tally.local import roles
 from tally.local.ports import HOST, free_port
 from tally.local.process import ServiceProcess
 from tests.support.postgres import settings_of
@@ -131,7 +132,10 @@ class Functions:
             environment = {
                 key if key.isupper() else f"TALLY_{key.upper()}": str(value) for key, value in settings.items()
             }
-            functions.append(Function(name, self._folder, {"TALLY_DATABASE_URL": database_url, **environment}))
+            own = {"TALLY_DATABASE_URL": roles.url_of(database_url, name)}
+            if name == "migrate":
+                own["TALLY_DATABASE_USERS"] = json.dumps(roles.USERS)
+            functions.append(Function(name, self._folder, {**own, **environment}))
         self._started += functions
         for function in functions:
             function.start()

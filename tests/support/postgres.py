@@ -14,6 +14,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from tally import migrate
+from tally.local import roles
 from tally.local.postgres import EmbeddedPostgres
 from tally.settings import Settings
 
@@ -25,8 +26,8 @@ _TEMPLATE = "tally_template"
 
 
 def settings_of(database_url: str, **others: Any) -> Settings:
-    """Settings that name a database."""
-    return Settings(database_url=database_url, **others)
+    """Settings that name a database and, for `migrate`, the functions' users."""
+    return Settings(**{"database_url": database_url, "database_users": roles.USERS, **others})
 
 
 def rows(database_url: str, query: LiteralString, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -56,6 +57,7 @@ class Server:
 
     def start(self) -> None:
         self._postgres.start()
+        roles.make_roles(self._postgres.url)
         migrate.upgrade(settings_of(self.create_empty(_TEMPLATE)))
 
     def stop(self) -> None:
@@ -83,16 +85,14 @@ class Server:
     def drop(self, database_url: str) -> None:
         """Removes a database, whoever is connected."""
         name = sql.Identifier(str(make_url(database_url).database))
-        self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        with psycopg.connect(roles.superuser_url_of(self._postgres.url), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
     def _create(self, name: str, template: str) -> str:
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._run(create.format(sql.Identifier(name), sql.Identifier(template)))
-        return make_url(self._postgres.url).set(database=name).render_as_string(hide_password=False)
-
-    def _run(self, statement: sql.Composed) -> None:
         with psycopg.connect(self._postgres.url, autocommit=True) as connection:
-            connection.execute(statement)
+            connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        return make_url(self._postgres.url).set(database=name).render_as_string(hide_password=False)
 
 
 @contextmanager

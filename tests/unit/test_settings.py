@@ -109,6 +109,8 @@ def test_variables_of_others_are_none_of_our_business(environment: Environment) 
         ("TALLY_QUERY_TIMEOUT_SECONDS", "nan"),
         ("TALLY_QUERY_TIMEOUT_SECONDS", "0"),
         ("TALLY_CLOUD_SQL_INSTANCE", "instance"),
+        ("TALLY_DATABASE_USERS", "reader"),
+        ("TALLY_DATABASE_USERS", "[]"),
     ],
 )
 def test_a_malformed_value_is_refused_with_what_was_expected(environment: Environment, name: str, value: str) -> None:
@@ -122,6 +124,15 @@ def test_a_malformed_value_is_refused_with_what_was_expected(environment: Enviro
 def test_every_fault_is_told_at_once(environment: Environment) -> None:
     environment(TALLY_PORT="x", TALLY_SAMPLE="perhaps")
     with pytest.raises(ConfigurationError, match=r"TALLY_PORT.*TALLY_SAMPLE"):
+        settings()
+
+
+def test_database_users_are_those_of_functions(environment: Environment) -> None:
+    environment(TALLY_DATABASE_USERS='{"query": "reader"}')
+    assert settings().database_users == {"query": "reader"}
+    assert shown(settings(), "database_users") == '{"query": "reader"}'
+    environment(TALLY_DATABASE_USERS='{"rollup": "owner"}')
+    with pytest.raises(ConfigurationError, match="TALLY_DATABASE_USERS: expected .* not 'rollup'"):
         settings()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from tally import migrate
-from tally.local import LocalError
+from tally.local import LocalError, roles
 from tally.local.emulator import PubSubEmulator, set_up
 from tally.local.folder import FolderInUse, FolderLock
 from tally.local.ports import HOST, demand, free_port
@@ -42,6 +42,7 @@ _OWN_SETTINGS = frozenset(
         "database_name",
         "database_url",
         "database_user",
+        "database_users",
         "function",
         "port",
         "record_url",
@@ -81,7 +82,8 @@ class Stack:
     def settings(self) -> Settings:
         """The settings with the database of this stack."""
         database = SecretStr(self._postgres.url)
-        return self._given.model_copy(update={"database_url": database, "cloud_sql_instance": None})
+        own = {"database_url": database, "database_users": roles.USERS, "cloud_sql_instance": None}
+        return self._given.model_copy(update=own)
 
     def start(self) -> None:
         """Start everything and wait until it is ready.
@@ -102,6 +104,7 @@ class Stack:
         demand(self._given.port)
         self._tell("Starting PostgreSQL")
         self._postgres.start()
+        roles.make_roles(self._postgres.url)
         self._tell("Applying migrations")
         migrate.upgrade(self.settings)
         self._tell("Starting the functions")
@@ -190,7 +193,7 @@ class Stack:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         environment = {
             **self._environment(),
-            variable("database_url"): self._postgres.url,
+            variable("database_url"): roles.url_of(self._postgres.url, name),
             "XDG_RUNTIME_DIR": str(runtime),  # where gunicorn puts a socket, which would otherwise be in HOME
             **own,
         }

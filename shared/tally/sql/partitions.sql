@@ -33,6 +33,14 @@ JOIN pg_class AS child ON child.oid = inhrelid
 WHERE inhparent = 'dedupe_keys'::regclass
 ORDER BY generation;
 
+-- name: make_event_partition
+-- A partition of raw events, made and attached with its owner's rights.
+SELECT make_event_partition(:lower, :upper);
+
+-- name: make_key_partition
+-- A partition of dedupe keys, likewise.
+SELECT make_key_partition(:generation);
+
 -- name: has_unfolded
 -- Whether a partition has events that are not in the cubes yet.
 SELECT EXISTS (

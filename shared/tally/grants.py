@@ -1,0 +1,74 @@
+"""What each function may do in the database, where it has a database user of its own.
+
+The user of the jobs `migrate` and `rollup` owns every table: partitions can be detached without locking out everybody
+(`DETACH … CONCURRENTLY`) by nobody else. All others own nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy.dialects import postgresql
+
+from tally.cubes import CUBES
+from tally.database import Store, statement
+from tally.settings import GrantedFunction
+
+_SCHEMA = ("alembic_version", "settings")  # which migration the database is at
+
+# Privilege to tables, by function.
+TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
+    "ingest": {"SELECT": (*_SCHEMA, "api_tokens")},
+    "record": {
+        # Of what it writes, it reads the keys that it may have to find again.
+        "SELECT": (*_SCHEMA, "dimensions", "dedupe_keys", "dead_letters", "fold_state"),
+        "INSERT": ("dimensions", "dedupe_keys", "usage_events", "dead_letters"),
+    },
+    "query": {
+        "SELECT": (
+            *_SCHEMA,
+            "api_tokens",
+            "detailed_users",
+            "dimensions",
+            "fold_state",
+            "organizations",
+            "usage_events",
+            "users",
+            *(cube.table.name for cube in CUBES),
+        )
+    },
+    "admin": {"SELECT": (*_SCHEMA, "api_tokens"), "INSERT": ("api_tokens",), "UPDATE": ("api_tokens",)},
+}
+# What is no table, by function.
+OTHERS: Mapping[GrantedFunction, Sequence[str]] = {
+    "record": (
+        "USAGE ON SEQUENCE usage_events_seq",
+        "EXECUTE ON FUNCTION make_event_partition, make_key_partition",
+    )
+}
+_quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
+
+
+def grants(users: Mapping[GrantedFunction, str]) -> Iterator[str]:
+    """The statements that give each database user what its function needs; `users` by function.
+
+    They take nothing away: while a version is deployed, the one before runs on with the same users.
+    """
+    for function, user in users.items():
+        to = _quoted(user)
+        for privilege, tables in TABLES[function].items():
+            yield f"GRANT {privilege} ON {', '.join(tables)} TO {to}"
+        for privilege in OTHERS.get(function, ()):
+            yield f"GRANT {privilege} TO {to}"
+
+
+def grant(store: Store, users: Mapping[GrantedFunction, str]) -> None:
+    """Runs `grants` as the owner of the tables.
+
+    Raises:
+        SchemaMismatch: the store's user does not own the tables.
+        StoreUnavailable: the database is away.
+    """
+    with store.transaction() as connection:
+        # Both change what the catalogue says of a table; unordered, one of them would be ended for a deadlock.
+        connection.execute(statement("partitions", "lock_partitions"))
+        for one in grants(users):
+            connection.exec_driver_sql(one)
