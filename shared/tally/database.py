@@ -34,6 +34,8 @@ from tally.errors import (
 from tally.settings import Settings
 
 _CONNECT_SECONDS = 5
+# Silence is asked about after 15 s, three times (seconds, number); what is sent has 30 s to arrive (milliseconds).
+_GIVE_UP = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 _MOST_PREPARED = 64  # each keeps a plan of some 100 kB in the server process
 _PARTITION = re.compile(r"_\d+$")
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -310,7 +312,7 @@ def _connect(url: URL, application: str, options: dict[str, str]) -> pg8000.dbap
         except OSError as error:
             raise pg8000.dbapi.InterfaceError(f"cannot connect to {host} port {port}: {error}") from error
         to["sock"].settimeout(None)
-        _send_at_once(to["sock"])
+        _prepare(to["sock"])
     return pg8000.dbapi.connect(
         url.username or "tally",
         password=url.password,
@@ -322,28 +324,43 @@ def _connect(url: URL, application: str, options: dict[str, str]) -> pg8000.dbap
 
 
 def _cloud_sql_connector(settings: Settings, application: str, options: Mapping[str, str]) -> Callable[[], Any]:
+    from aiohttp import ClientError
+    from google.auth.exceptions import GoogleAuthError
     from google.cloud.sql.connector import Connector, IPTypes
+    from google.cloud.sql.connector.exceptions import CloudSQLConnectionError, CloudSQLIPTypeError
 
     connector = Connector(ip_type=IPTypes.PRIVATE, enable_iam_auth=True, refresh_strategy="lazy")
 
     def connect() -> Any:
-        connection = connector.connect(
-            str(settings.cloud_sql_instance),
-            "pg8000",
-            user=settings.database_user,
-            db=settings.database_name,
-            application_name=application,
-            startup_params=dict(options),
-        )
-        _send_at_once(connection._usock)  # noqa: SLF001 - the connector makes the socket itself
+        try:
+            connection = connector.connect(
+                str(settings.cloud_sql_instance),
+                "pg8000",
+                user=settings.database_user,
+                db=settings.database_name,
+                application_name=application,
+                startup_params=dict(options),
+            )
+        # What Google's administration of the instance answers, on the way to the database.
+        except (ClientError, GoogleAuthError, CloudSQLConnectionError, CloudSQLIPTypeError) as error:
+            message = f"cannot connect to Cloud SQL instance {settings.cloud_sql_instance}: {error}"
+            raise pg8000.dbapi.InterfaceError(message) from error
+        _prepare(connection._usock)  # noqa: SLF001 - the connector makes the socket itself
         return connection
 
     return connect
 
 
-def _send_at_once(sock: socket.socket) -> None:
-    """Without TCP_NODELAY each round trip of pg8000 waits 40 ms for a delayed acknowledgement."""
+def _prepare(sock: socket.socket) -> None:
+    """Without TCP_NODELAY each round trip of pg8000 waits 40 ms for a delayed acknowledgement.
+
+    A server that vanishes without a word (a failover) is given up within half a minute, not after a quarter of an hour.
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _GIVE_UP.items():
+        if hasattr(socket, option):  # macOS lacks some
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def test_database_users_are_those_of_functions(environment: Environment) -> None
     assert settings().database_users == {"query": "reader"}
     assert shown(settings(), "database_users") == '{"query": "reader"}'
     environment(TALLY_DATABASE_USERS='{"rollup": "owner"}')
-    with pytest.raises(ConfigurationError, match="TALLY_DATABASE_USERS: expected .* not 'rollup'"):
+    with pytest.raises(ConfigurationError, match=r"TALLY_DATABASE_USERS: expected .* not 'rollup'"):
         settings()
 
 
