@@ -6,6 +6,7 @@ Format: https://cloud.google.com/pubsub/docs/push and …/payload-unwrapping (wi
 import binascii
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +15,9 @@ from tally.errors import Malformed
 
 TENANT = "tenant"
 SOURCE = "source"
+# What Pub/Sub notes on a message that it moves to a dead-letter topic: when it was published first. Its id is new.
+# https://cloud.google.com/pubsub/docs/handling-failures
+_FIRST_PUBLISHED = "CloudPubSubDeadLetterSourceTopicPublishTime"
 _YEARS = range(1971, 9000)
 _METADATA = "x-goog-pubsub-"
 # Of the push request itself, beside the attributes of an unwrapped message; the first is a secret.
@@ -25,7 +29,7 @@ _TRANSPORT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. `publish_time` is UTC; the same at every redelivery, like `id`."""
+    """One message. `publish_time` is UTC; the same at every redelivery, like `id`, and from a dead-letter topic too."""
 
     id: str
     publish_time: datetime
@@ -46,7 +50,7 @@ def read_push(body: bytes, headers: Mapping[str, str]) -> Message:
             if not name.startswith(_METADATA) and not _TRANSPORT.fullmatch(name)
         }
         published = headers.get(f"{_METADATA}publish-time", "")
-        return Message(headers[f"{_METADATA}message-id"], _publish_time(published), attributes, body)
+        return Message(headers[f"{_METADATA}message-id"], _first_published(attributes, published), attributes, body)
     envelope = jsontext.parse(body)
     message = envelope.get("message") if isinstance(envelope, dict) else None
     if not isinstance(message, dict):
@@ -65,7 +69,7 @@ def read_push(body: bytes, headers: Mapping[str, str]) -> Message:
         content = binascii.a2b_base64(data, strict_mode=True)
     except ValueError as error:
         raise Malformed(f"The message's data is not base64: {error}.") from error
-    publish_time = _publish_time(message.get("publishTime") or message.get("publish_time"))
+    publish_time = _first_published(attributes, message.get("publishTime") or message.get("publish_time"))
     return Message(message_id, publish_time, attributes, content)
 
 
@@ -82,6 +86,16 @@ def wrap(message: Message) -> bytes:
             "subscription": "embedded",
         }
     )
+
+
+def _first_published(attributes: Mapping[str, str], published: object) -> datetime:
+    """When the message was published; before Pub/Sub moved it to a dead-letter topic, if it did."""
+    own = _publish_time(published)
+    first = attributes.get(_FIRST_PUBLISHED) or attributes.get(_FIRST_PUBLISHED.lower())
+    if first is not None:
+        with suppress(Malformed):  # anybody may have set the attribute: what is no time says nothing
+            return min(own, _publish_time(first))
+    return own
 
 
 def _publish_time(text: object) -> datetime:

@@ -38,6 +38,31 @@ def test_data_and_attributes_may_be_missing() -> None:
     assert read_push(envelope(data=..., attributes=...), {}) == Message("7", PUBLISHED, {}, b"")
 
 
+METADATA = {
+    "x-goog-pubsub-message-id": "7",
+    "x-goog-pubsub-publish-time": "2026-05-01T12:00:00.123456Z",
+    "x-goog-pubsub-subscription-name": "projects/p/subscriptions/s",
+    "x-goog-pubsub-ordering-key": "k",
+}
+FIRST = "CloudPubSubDeadLetterSourceTopicPublishTime"
+
+
+@pytest.mark.parametrize(
+    ("first", "is_published"),
+    [
+        ("2026-04-30T23:00:00.5Z", datetime(2026, 4, 30, 23, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-05-02T00:00:00Z", PUBLISHED),
+        ("yesterday", PUBLISHED),
+        ("2026-04-30T23:00:00", PUBLISHED),
+    ],
+)
+def test_a_message_from_a_dead_letter_topic_was_published_when_it_was_published_first(
+    first: str, is_published: datetime
+) -> None:
+    assert read_push(envelope(attributes={FIRST: first}), {}).publish_time == is_published
+    assert read_push(b"data", {**METADATA, FIRST.lower(): first}).publish_time == is_published
+
+
 @given(
     st.text(min_size=1, max_size=20),
     st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3),
@@ -51,12 +76,6 @@ def test_what_the_embedded_publisher_wraps_is_the_message(
     assert read_push(wrap(message), {"content-type": "application/json"}) == message
 
 
-METADATA = {
-    "x-goog-pubsub-message-id": "7",
-    "x-goog-pubsub-publish-time": "2026-05-01T12:00:00.123456Z",
-    "x-goog-pubsub-subscription-name": "projects/p/subscriptions/s",
-    "x-goog-pubsub-ordering-key": "k",
-}
 TRANSPORT = {
     "authorization": "Bearer a-secret",
     "host": "localhost",
