@@ -154,6 +154,8 @@ def test_many_requests_of_one_token_ask_the_database_once(functions: Functions, 
         CREATE FUNCTION ask() RETURNS boolean LANGUAGE sql VOLATILE
             AS 'SELECT nextval(''questions'') > 0 AND pg_advisory_xact_lock(7) IS NOT NULL';
         CREATE VIEW api_tokens AS SELECT * FROM kept WHERE (SELECT ask());
+        GRANT SELECT ON api_tokens TO tally_ingest;
+        GRANT USAGE ON SEQUENCE questions TO tally_ingest;
         """,
     )
     ingest = functions.start("ingest", url, record_url="http://127.0.0.1:1", token_ttl_seconds=300)

@@ -89,14 +89,25 @@ def good_and_bad(stack: Stack) -> None:
 
 
 def forbid(stack: Stack) -> None:
-    """What nobody foresaw: the database answers, but refuses."""
+    """The database answers, but fails as nobody foresaw, and refuses what it granted."""
+    execute(
+        stack.database_url,
+        """
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'failed' USING ERRCODE = 'internal_error', DETAIL = to_jsonb(NEW)::text;
+        END $$;
+        CREATE TRIGGER fail BEFORE INSERT ON usage_events FOR EACH ROW EXECUTE FUNCTION fail();
+        """,
+    )
+    assert push(stack, MARKERS | {"route": "/a", "id": "failed"}) == 500
+    execute(stack.database_url, "DROP TRIGGER fail ON usage_events")
     for table in ("dead_letters", "dimensions", "usage_events"):
-        execute(stack.database_url, f"REVOKE ALL ON {table} FROM tally")
-    assert push(stack, MARKERS | {"id": "forbidden"}) == 500
-    assert push(stack, MARKERS | {"route": "/forbidden", "id": "forbidden"}) in {500, 503}
-    assert ask(stack, user_id="marker-user", group_by="user_id") in {500, 503}
+        execute(stack.database_url, f"REVOKE ALL ON {table} FROM tally_record, tally_query")
+    assert push(stack, MARKERS | {"route": "/forbidden", "id": "forbidden"}) == 503
+    assert ask(stack, user_id="marker-user", group_by="user_id") == 503
     for table in ("dead_letters", "dimensions", "usage_events"):
-        execute(stack.database_url, f"GRANT ALL ON {table} TO tally")
+        execute(stack.database_url, f"GRANT ALL ON {table} TO tally_record, tally_query")
 
 
 def functions_of(stack: Stack) -> list[Function]:

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from tally.database import Store
 from tally.errors import DataRefused
 
-COUNT = text("SELECT count(*) FROM settings")
+COUNT = text("SELECT count(*) FROM settings WHERE name <> 'works_from'")
 
 
 def add(store: Store, name: str) -> None:

@@ -31,8 +31,8 @@ def settings_of(database_url: str, **others: Any) -> Settings:
 
 
 def rows(database_url: str, query: LiteralString, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-    """The rows of a query, by a driver that Tally does not use."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    """The rows of a query, by a driver that Tally does not use and a user who sees everything."""
+    with psycopg.connect(roles.superuser_url_of(database_url), autocommit=True) as connection:
         return connection.execute(query, parameters).fetchall()
 
 

@@ -22,17 +22,30 @@ SAMPLE_DAYS = 35
 SAMPLE_SEED = 1
 
 
+_AGAIN_SECONDS = 0.1
+
+
 class Interrupts:
-    """Ctrl-C, SIGTERM and a closed terminal, all as KeyboardInterrupt; not at all once `over` is set."""
+    """Ctrl-C, SIGTERM and a closed terminal, all as KeyboardInterrupt; not at all after `end`.
+
+    It is raised again until it has arrived: Python drops what is raised while it happens to collect garbage.
+    """
 
     def __init__(self) -> None:
-        self.over = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        self._over = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
             signal.signal(number, self._interrupt)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if not self.over:
-            raise KeyboardInterrupt
+        if self._over:
+            return
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """What is being stopped is not interrupted."""
+        self._over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def up(settings: Settings, *, emulator: bool = False) -> None:
@@ -53,10 +66,10 @@ def up(settings: Settings, *, emulator: bool = False) -> None:
         _welcome(out, stack, token)
         stack.watch()
     except KeyboardInterrupt:
-        interrupts.over = True
+        interrupts.end()
         steps.print("\nStopping")
     finally:
-        interrupts.over = True
+        interrupts.end()
         stack.stop()
     out.print(f"Tally has stopped. Its data stays in {stack.data_dir}; start it again to go on.")
 
