@@ -113,7 +113,7 @@ def read_message(data: bytes, attributes: Mapping[str, str]) -> list[object]:
     try:
         items = _read_published(data)
     except Malformed:
-        if b"\n" not in data.strip():
+        if b"\n" not in data.strip() or cloudevents.from_attributes(attributes, None):  # that is one event, not lines
             raise
         items = native.read_lines(data)
         if all(isinstance(item, native.UnreadableLine) for item in items):

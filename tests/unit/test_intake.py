@@ -166,6 +166,11 @@ def test_a_message_that_is_nothing_is_refused(data: bytes) -> None:
         read_message(data, {})
 
 
+def test_the_data_of_a_binary_cloudevent_is_one_document() -> None:
+    with pytest.raises(Malformed):
+        read_message(EVENT + b"\n{", {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t"})
+
+
 def test_a_message_may_hold_an_array_of_events_that_are_each_as_deep_as_a_request() -> None:
     deep = b'{"model":"m","request_metadata":' + b'{"a":' * 31 + b"0" + b"}" * 32
     assert len(read_items(deep, "application/json", PLAIN)) == 1
