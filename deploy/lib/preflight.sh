@@ -47,7 +47,8 @@ check_tools() {
     if ! good_python; then
         problem "Python ${PYTHON_AT_LEAST/, /.} or newer is needed; $PYTHON is not." 'https://www.python.org/downloads/'
     fi
-    command -v "${TALLY%% *}" >/dev/null || problem "$TALLY, which runs the smoke test, is not installed." 'make deploy installs it; without make, set TALLY'
+    command -v "${TALLY%% *}" >/dev/null ||
+        problem "$TALLY, which runs the smoke test, is not installed." 'make deploy installs it; without make, set TALLY'
     if ! command -v terraform >/dev/null; then
         problem "terraform is not installed ($TERRAFORM_AT_LEAST or newer)." \
             'https://developer.hashicorp.com/terraform/install'
@@ -117,7 +118,7 @@ check_permissions() {
         '') return ;;
         '! '*)
             problem "What $ACCOUNT may do in $PROJECT could not be asked: ${missing#! }" \
-                'https://cloud.google.com/resource-manager/reference/rest/v1/projects/testIamPermissions'
+                "where its API is off: gcloud services enable cloudresourcemanager.googleapis.com --project=$PROJECT"
             return
             ;;
     esac

@@ -63,9 +63,9 @@ dry_run() { [ "${DRY_RUN:-}" = 1 ]; }
 
 # A command as one could type it in the project's folder.
 show() {
-    local word line=''
+    local word line='' here="$ROOT/"
     for word in "$@"; do
-        word="${word//$ROOT\//}"
+        word="${word//$here/}"
         word="${word//$WORK/(temporary)}"
         case "$word" in
             '' | *[!A-Za-z0-9_./:=@%+,-]*) word="'$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'" ;;

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Terraform, signed in as gcloud is: no second login, no key file.
+# Terraform, signed in as gcloud is: no second login, no key file. Each project has a data folder, so that one copy of
+# Tally can look after several.
 
 # A user's token lives an hour. Terraform gets one with most of it left, again for each command.
 access_token() { gcloud config config-helper --min-expiry=45m '--format=value(credential.access_token)'; }
@@ -45,7 +46,7 @@ output() {
     if dry_run; then tr '[:lower:]' '[:upper:]' <<<"$1"; else facts output "$1" <"$WORK/outputs.json"; fi
 }
 
-# Standard output goes to people, but for `output` and `show`. Errors go to people too, and tell whether the state was locked.
+# Standard output goes to people, but for `output` and `show`. Errors do too, and tell whether the state was locked.
 in_terraform() {
     local status=0 token
     if dry_run; then

@@ -167,9 +167,12 @@ def _describe_image(cloud: Cloud, arguments: list[str]) -> int:
 def _build(cloud: Cloud, arguments: list[str]) -> int:
     image = _option(arguments, "--substitutions").split(",")[0]
     cloud["images"].append(image.rsplit(":", 1)[1])
-    cloud["built_from"] = sorted(
-        str(file.relative_to(arguments[2])) for file in Path(arguments[2]).rglob("*") if file.is_file()
-    )
+    context = Path(arguments[2])
+    cloud["built_from"] = {
+        str(file.relative_to(context)): f"{file.stat().st_mode & 0o777:o}"
+        for file in sorted(context.rglob("*"))
+        if file.is_file()
+    }
     return 0
 
 

@@ -94,10 +94,16 @@ def test_a_first_deploy_runs_these_commands_in_this_order(place: Place) -> None:
 
 
 def test_the_image_is_built_from_what_dockerignore_lets_in_and_nothing_else(place: Place) -> None:
+    (place.project / "shared/tally.py").chmod(0o600)  # modes of one machine's umask do not get into the image
     place.write(".env", "SECRET=1")
     place.write("shared/__pycache__/tally.cpython-311.pyc", "")
     place.deployed()
-    assert place.cloud["built_from"] == [".dockerignore", "Dockerfile", "entry.sh", "shared/tally.py"]
+    assert place.cloud["built_from"] == {
+        ".dockerignore": "644",
+        "Dockerfile": "644",
+        "entry.sh": "755",
+        "shared/tally.py": "644",
+    }
 
 
 def test_a_first_deploy_shows_an_admin_token_once_on_standard_output_alone(place: Place) -> None:
