@@ -63,7 +63,7 @@ lock: $(DEV_SET) ## Pin the dependencies of pyproject.toml with hashes (ARGS=--u
 	$(COMPILE) --extra bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 # What is given to make itself, for a script; what happens to be in the environment means something else there.
-given = $(strip $(foreach name,$(1),$(if $(filter command,$(firstword $(origin $(name)))),$(name)='$($(name))')))
+given = $(strip $(foreach name,$(1),$(if $(filter command%,$(origin $(name))),$(name)='$($(name))')))
 SCRIPT = @PYTHON='$(PYTHON)' TALLY='$(TALLY)' exec deploy
 
 plan: $(USER_SET) ## Show what deploy would change on Google Cloud (PROJECT= REGION= ENVIRONMENT=small or VARS=file)

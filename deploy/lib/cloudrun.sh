@@ -35,8 +35,8 @@ run_job() {
 migrate() {
     step 'Migrate the database (job tally-migrate)'
     run_job tally-migrate && return
-    say 'The services were not touched. What served before serves on with the schema that it knows: a migration is applied'
-    say 'whole or not at all.'
+    say 'The services were not touched. What served before serves on with the schema that it knows: a migration is'
+    say 'applied whole or not at all.'
     die 'The database was not migrated; see above. Mend that, then make deploy again.'
 }
 

@@ -48,7 +48,7 @@ check_tools() {
         problem "Python ${PYTHON_AT_LEAST/, /.} or newer is needed; $PYTHON is not." 'https://www.python.org/downloads/'
     fi
     command -v "${TALLY%% *}" >/dev/null ||
-        problem "$TALLY, which runs the smoke test, is not installed." 'make deploy installs it; without make, set TALLY'
+        problem "$TALLY, which runs the smoke test, is not installed." 'make deploy installs it; or set TALLY'
     if ! command -v terraform >/dev/null; then
         problem "terraform is not installed ($TERRAFORM_AT_LEAST or newer)." \
             'https://developer.hashicorp.com/terraform/install'

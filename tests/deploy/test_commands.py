@@ -199,7 +199,8 @@ def test_logs_of_a_function_are_lines_oldest_first_without_what_was_asked_for(pl
     place.fault(
         "gcloud logging read",
         status=0,
-        out='[{"timestamp":"2026-11-25T06:00:03Z","severity":"INFO","resource":{"labels":{"service_name":"tally-query"}},'
+        out='[{"timestamp":"2026-11-25T06:00:03Z","severity":"INFO",'
+        '"resource":{"labels":{"service_name":"tally-query"}},'
         '"httpRequest":{"requestMethod":"GET","requestUrl":"https://x.run.app/v1/usage?user_id=ann","status":200,'
         '"latency":"0.012s"}},'
         '{"timestamp":"2026-11-25T06:00:02Z","severity":"ERROR","resource":{"labels":{"service_name":"tally-query"}},'
