@@ -72,7 +72,7 @@ plan: $(USER_SET) ## Show what deploy would change on Google Cloud (PROJECT= REG
 deploy: $(USER_SET) ## Deploy to Google Cloud (as plan; YES=1 no question, DRY_RUN=1 print the commands only)
 	$(SCRIPT)/deploy.sh $(call given,PROJECT REGION ENVIRONMENT VARS BUILD_REGION YES DRY_RUN)
 
-rollback: $(USER_SET) ## Let the services run the release before (PROJECT= TO=tag YES=1)
+rollback: $(USER_SET) ## Run the release before (PROJECT= TO=tag YES=1)
 	$(SCRIPT)/rollback.sh $(call given,PROJECT TO YES DRY_RUN)
 
 destroy: $(USER_SET) ## Remove all of it from Google Cloud (PROJECT=)

@@ -31,9 +31,9 @@ What happens, in this order. Old revisions serve until the end, beside the new s
   2. enable the APIs that Terraform needs; make the bucket for its state
   3. show the plan, ask
   4. build the image, unless the registry has this very one
-  5. apply: jobs get the new image, services keep theirs
+  5. apply: the job tally-migrate gets the new image, everything else keeps its own
   6. migrate the database; if that fails, nothing else happens
-  7. apply: services get the new image; Cloud Run moves traffic when a revision is ready, else the old one serves on
+  7. apply: services and the other jobs get it; Cloud Run moves traffic when a revision is ready, else the old one serves on
   8. send events and read their figures; note the release
 
 plan stops after 3 without a question. It makes what 2 makes, which costs nothing, and nothing else.
@@ -77,8 +77,8 @@ tag="$(image_tag)"
 image="$REGION-docker.pkg.dev/$PROJECT/tally/tally:$tag"
 standing="$(releases)"
 
-# The registry is Terraform's too: the first time it has to be made before there is an image, and jobs and services
-# come after.
+# The registry is Terraform's too: the first time it has to be made before there is an image, and what runs the image
+# comes after.
 step 'Terraform: plan'
 if [ -z "$running" ]; then
     make_plan '' ''
@@ -94,7 +94,7 @@ fi
 if [ "$mode" = plan ]; then
     say "Image: $image"
     if [ "$serving" != "$image" ]; then
-        say 'Not in this plan, since it waits for the migration: the services with that image.'
+        say 'Not in this plan, since it waits for the migration: services and the other jobs with that image.'
     fi
     exit 0
 fi
@@ -107,12 +107,12 @@ if [ -z "$running" ]; then
     read_outputs
 fi
 build_image "$image" "$running"
-step 'Terraform: jobs get the new image, services keep theirs'
+step 'Terraform: the job tally-migrate gets the new image'
 if [ -z "$running" ]; then make_plan "$image" ''; fi
 apply_plan
 migrate
 
-step 'Terraform: services get the new image'
+step 'Terraform: services and the other jobs get the new image'
 applied=yes
 make_plan "$image" "$image"
 apply_plan || applied=no
@@ -125,6 +125,8 @@ if ! check_services || [ "$applied" = no ]; then
 fi
 read_outputs
 deployed_urls
+address="$(output load_balancer_ip)"
+if [ -n "$address" ] && ! dry_run; then say "An A record has to send the domain of $URL to $address."; fi
 smoke_token
 if ! smoke "$URL" "$QUERY_URL"; then
     if [ -n "$standing" ]; then say 'The new revisions serve. make rollback goes back to the release before.'; fi

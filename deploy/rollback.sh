@@ -14,7 +14,7 @@ here="$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
     cat <<'TEXT'
-make rollback PROJECT=id     let the services run the image of the release before
+make rollback PROJECT=id     run the release before
 
   PROJECT=id       the Google Cloud project
   TO=tag           go back to this image instead; the registry lists what there is:
@@ -22,9 +22,9 @@ make rollback PROJECT=id     let the services run the image of the release befor
   YES=1            do not ask before changing
   DRY_RUN=1        print every command; run none
 
-Only the image of the services changes: all other variables are those of the last deploy, whatever the files in this
-folder say now. The database keeps its schema. A migration only adds what older code can live with, and each says back
-to which migration older code works: a release older than that gets no traffic, because its startup probe fails.
+Only the image changes: all other variables are those of the last deploy, whatever the files in this folder say now.
+The database keeps its schema. A migration only adds what older code can live with, and says back to which migration
+older code works: a release older than that gets no traffic, because its startup probe fails.
 
 Again takes one further back. make deploy comes forward again. After a deploy whose services did not start, this sets
 back what Terraform wants; the old revisions served all the time.
@@ -66,4 +66,4 @@ deployed_urls
 smoke_token
 smoke "$URL" "$QUERY_URL" || die "The services run $tag, but the smoke test failed; see above."
 note_release rollback "$tag"
-sum_up "Rolled back to $tag. The jobs keep the newest image, and the database its schema."
+sum_up "Rolled back to $tag. The database keeps its schema, and the job tally-migrate the newest image."

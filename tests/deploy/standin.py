@@ -3,6 +3,8 @@
 Called by the name of what it stands in for. STANDIN_CLOUD is a JSON file:
     outputs      Terraform's outputs as they were applied, name to value
     images       tags that the registry has
+    domain       a domain of one's own, if any
+    protected    whether the database is protected against deletion
     objects      names in the state bucket, to their text; no key "bucket" means that there is no bucket
     apis         enabled APIs
     lacking      permissions that the caller lacks
@@ -96,8 +98,9 @@ def _planned(cloud: Cloud, arguments: list[str]) -> dict[str, Any]:
     return {
         "build_service_account": f"tally-build@{project}.iam.gserviceaccount.com",
         "image": given.get("image"),
-        "image_repository": f"{region}-docker.pkg.dev/{project}/tally/tally",
+        "image_repository": f"{region}-docker.pkg.dev/{project}/tally",
         "ingest_url": "https://tally-ingest.run.app" if "serving_image" in given else None,
+        "load_balancer_ip": "203.0.113.7" if "domain" in cloud else None,
         "query_url": "https://tally-query.run.app" if "serving_image" in given else None,
         "region": region,
         "serving_image": given.get("serving_image"),

@@ -25,14 +25,14 @@ def rollback(place: Place, *options: str) -> Outcome:
     return place.run("rollback.sh", f"PROJECT={PROJECT}", "YES=1", *options)
 
 
-def test_a_rollback_gives_the_services_the_release_before_and_leaves_the_jobs(place: Place) -> None:
+def test_a_rollback_gives_the_services_the_release_before_and_leaves_the_migration(place: Place) -> None:
     first, second = release(place, "1"), release(place, "2")
     outcome = rollback(place)
     assert outcome.status == 0
     (plan,) = outcome.of(f"terraform -chdir={place.project}/terraform plan")
     assert re.findall(r"-var=(\w+)=\S+:(\w+)", plan) == [("image", second), ("serving_image", first)]
     assert outcome.of("gcloud run jobs execute tally-migrate") == []
-    assert f"Rolled back to {first}. The jobs keep the newest image, and the database its schema." in outcome.said
+    assert f"Rolled back to {first}. The database keeps its schema" in outcome.said
     assert len(outcome.of("tally smoke")) == 1
     assert place.left_over() == []
 
@@ -285,7 +285,7 @@ def test_an_interruption_says_what_was_reached_and_leaves_nothing_behind(place: 
     assert process.returncode == 130
     assert "Interrupted." in said
     assert "Stopped in the step: Migrate the database (job tally-migrate)." in said
-    assert "Terraform: jobs get the new image, services keep theirs; \n" in said
+    assert "Terraform: the job tally-migrate gets the new image; \n" in said
     assert place.calls()[-1]["command"].startswith("gcloud run jobs execute tally-migrate")
     assert place.left_over() == []
 

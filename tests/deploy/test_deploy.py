@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.deploy.harness import PROJECT, Outcome, Place
+from tests.deploy.harness import PROJECT, ROOT, Outcome, Place
 from tests.deploy.standin import ACCESS_TOKEN
 
 BUCKET = "gs://shop-usage-tally-terraform"
@@ -91,6 +91,16 @@ def test_a_first_deploy_runs_these_commands_in_this_order(place: Place) -> None:
     outcome = place.deployed()
     assert plain(place, outcome) == FIRST_DEPLOY.strip().splitlines()
     assert place.left_over() == []
+
+
+def test_the_steps_of_a_first_deploy_are_those_of_the_document(place: Place) -> None:
+    said = re.findall(r"^==> (.*)$", place.deployed().said, re.MULTILINE)
+    document = (ROOT / "docs" / "deploy.md").read_text()
+    table = document.split("| step | what happens |\n| --- | --- |\n")[1].split("\n\n")[0]
+    steps = [line.split(" | ")[0].removeprefix("| ").replace("`", "") for line in table.splitlines()]
+    assert len(said) == len(steps)
+    for line, step in zip(said, steps, strict=True):
+        assert line.startswith(step)
 
 
 def test_the_image_is_built_from_what_dockerignore_lets_in_and_nothing_else(place: Place) -> None:
@@ -307,13 +317,13 @@ def test_terraform_failing_at_the_services_is_no_success_even_where_they_are_rea
     assert outcome.of("tally smoke") == []
 
 
-def test_jobs_that_did_not_get_the_new_image_do_not_migrate(place: Place) -> None:
+def test_a_job_that_did_not_get_the_new_image_does_not_migrate(place: Place) -> None:
     place.already_deployed()
     place.write("shared/tally.py", "print('newer')\n")
     place.fault(f"terraform -chdir={place.project}/terraform apply", err="Error: quota\n")
     outcome = place.deploy()
     assert outcome.status == 1
-    assert "Stopped in the step: Terraform: jobs get the new image, services keep theirs." in outcome.said
+    assert "Stopped in the step: Terraform: the job tally-migrate gets the new image." in outcome.said
     assert outcome.of("gcloud run jobs execute") == []
 
 
@@ -384,3 +394,4 @@ def test_the_custom_domain_is_what_the_smoke_test_asks(place: Place) -> None:
     assert outcome.of("tally smoke") == [
         "tally smoke --url https://usage.example.com --query-url https://usage.example.com"
     ]
+    assert "An A record has to send the domain of https://usage.example.com to 203.0.113.7." in outcome.said
