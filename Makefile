@@ -8,9 +8,11 @@ MADE := $(VENV)/.made
 USER_SET := $(VENV)/.user-set
 DEV_SET := $(VENV)/.dev-set
 BENCH_SET := $(VENV)/.bench-set
+CHECKOV_SET := $(BUILD)/checkov/.set
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet install
-COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --quiet --universal \
-	--generate-hashes --python-version 3.11 pyproject.toml $(ARGS)
+COMPILE_GROUP := UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --quiet --universal \
+	--generate-hashes --python-version 3.11 $(ARGS)
+COMPILE := $(COMPILE_GROUP) pyproject.toml
 
 # Only `make up PORT=…`, not a PORT that happens to be in the environment.
 ifeq ($(origin PORT),command line)
@@ -33,10 +35,10 @@ help: ## List the targets
 up: $(USER_SET) ## Start Tally on this machine with sample data (PORT=8080 DATA_DIR=.tally SAMPLE=1)
 	@exec $(TALLY) up
 
-test: $(DEV_SET) ## Run all tests (ARGS="-k name" passes options to pytest)
-	@$(PYTHON) -m pytest $(ARGS)
+test: $(DEV_SET) ## Run all tests, a file on each core (ARGS="-k name" passes options to pytest; -n 0: one process)
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-check: $(DEV_SET) ## Check format, lint, types, import rules, dependencies and migrations
+check: $(DEV_SET) $(CHECKOV_SET) ## Check format, lint, types, import rules, dependencies, migrations, Terraform, Dockerfile
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
@@ -45,6 +47,7 @@ check: $(DEV_SET) ## Check format, lint, types, import rules, dependencies and m
 	@mkdir -p $(BUILD)
 	$(TALLY) migrate --sql > $(BUILD)/migrations.sql
 	$(VENV)/bin/squawk $(BUILD)/migrations.sql
+	$(BUILD)/checkov/bin/checkov --config-file .checkov.yaml
 
 format: $(DEV_SET) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .
@@ -61,6 +64,7 @@ lock: $(DEV_SET) ## Pin the dependencies of pyproject.toml with hashes (ARGS=--u
 	$(COMPILE) --extra local --constraint requirements.txt --output-file requirements-local.txt
 	$(COMPILE) --extra local --extra dev --constraint requirements-local.txt --output-file requirements-dev.txt
 	$(COMPILE) --extra bench --constraint requirements-dev.txt --output-file requirements-bench.txt
+	$(COMPILE_GROUP) --group checkov --output-file requirements-checkov.txt
 
 # What is given to make itself, for a script; what happens to be in the environment means something else there.
 given = $(strip $(foreach name,$(1),$(if $(filter command%,$(origin $(name))),$(name)='$($(name))')))
@@ -129,4 +133,11 @@ $(DEV_SET): $(USER_SET) requirements-dev.txt
 $(BENCH_SET): $(DEV_SET) requirements-bench.txt
 	@echo 'Installing what the benchmarks compare with into $(VENV), once …'
 	@$(PIP) --require-hashes --requirement requirements-bench.txt
+	@touch $@
+
+$(CHECKOV_SET): $(MADE) requirements-checkov.txt
+	@echo 'Installing checkov into $(BUILD)/checkov, once …'
+	@$(PYTHON) -m venv --clear $(BUILD)/checkov
+	@$(BUILD)/checkov/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+		--requirement requirements-checkov.txt
 	@touch $@
