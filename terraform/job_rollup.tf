@@ -13,8 +13,9 @@ resource "google_cloud_run_v2_job" "rollup" {
     template {
       service_account       = local.owner_account
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
-      timeout               = "3600s" # catching up after a long outage; the next run finds it busy and ends
-      max_retries           = 0       # the next run does what this one could not
+      # Catching up after a long outage takes that; meanwhile other runs find it busy and end.
+      timeout     = "3600s"
+      max_retries = 0 # the next run does what this one could not
 
       vpc_access {
         egress = "PRIVATE_RANGES_ONLY"

@@ -10,7 +10,6 @@ resource "google_compute_network" "tally" {
 
 resource "google_compute_subnetwork" "run" {
   #checkov:skip=CKV_GCP_26:One kind of traffic, functions to their database, which logs its connections itself
-  #checkov:skip=CKV_GCP_76:IPv4 only
   name    = "tally-run"
   network = google_compute_network.tally.id
   region  = var.region

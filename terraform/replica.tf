@@ -1,8 +1,12 @@
 # Off by default. When on, query asks it and nothing else does: record and rollup keep the primary to themselves. Its
 # answers are as far behind as replication is, mostly well under a second.
 resource "google_sql_database_instance" "replica" {
-  #checkov:skip=CKV_GCP_14:A replica is made again from the primary, which has the backups
+  #checkov:skip=CKV_GCP_52:as in database.tf
+  #checkov:skip=CKV_GCP_53:as in database.tf
+  #checkov:skip=CKV_GCP_79:as in database.tf
   #checkov:skip=CKV_GCP_108:as in database.tf
+  #checkov:skip=CKV_GCP_110:as in database.tf
+  #checkov:skip=CKV2_GCP_13:as in database.tf
   count = var.replica == null ? 0 : 1
 
   name                 = "tally-replica"

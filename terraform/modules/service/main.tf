@@ -54,11 +54,12 @@ resource "google_cloud_run_v2_service" "this" {
         startup_cpu_boost = true # loading Python takes most of a cold start
       }
 
-      # Asks the database: a revision whose schema is missing, or that cannot get in, takes no traffic.
+      # Asks the database: a revision whose schema is missing, or that cannot get in, takes no traffic. It may take more
+      # than a minute until the network lets a new instance through.
       startup_probe {
         period_seconds    = 5
         timeout_seconds   = 5
-        failure_threshold = 24 # two minutes
+        failure_threshold = 48 # four minutes, the longest that there is
         http_get { path = "/health/ready" }
       }
 
