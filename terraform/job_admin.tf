@@ -43,7 +43,7 @@ resource "google_cloud_run_v2_job" "admin" {
         }
 
         dynamic "env" {
-          for_each = merge(local.database_environment.admin, { TALLY_LOG_LEVEL = var.log_level })
+          for_each = local.database_environment.admin
           content {
             name  = env.key
             value = env.value

@@ -9,6 +9,7 @@ variables {
   serving_image = "europe-west1-docker.pkg.dev/example-project/tally/tally:old"
   domain        = null
   iap_members   = []
+  replica       = null
   database = {
     tier             = "db-custom-1-3840"
     regional         = false

@@ -26,7 +26,7 @@ run "a_function_runs_as_itself" {
   }
   assert {
     condition = {
-      for variable in google_cloud_run_v2_service.this[0].template[0].containers[0].env : variable.name => variable.value
+      for one in google_cloud_run_v2_service.this[0].template[0].containers[0].env : one.name => one.value
     } == { TALLY_FUNCTION = "record", TALLY_LOG_LEVEL = "INFO" }
     error_message = "It is told which function it is, and its settings."
   }
@@ -36,10 +36,10 @@ run "readiness_asks_the_database_and_liveness_does_not" {
   module { source = "./modules/service" }
 
   assert {
-    condition = (
-      google_cloud_run_v2_service.this[0].template[0].containers[0].startup_probe[0].http_get[0].path == "/health/ready"
-      && google_cloud_run_v2_service.this[0].template[0].containers[0].liveness_probe[0].http_get[0].path == "/health/live"
-    )
+    condition = [
+      for probe in ["startup_probe", "liveness_probe"] :
+      google_cloud_run_v2_service.this[0].template[0].containers[0][probe][0].http_get[0].path
+    ] == ["/health/ready", "/health/live"]
     error_message = "A revision without its schema must not take traffic, a slow database must not restart instances."
   }
 }

@@ -13,7 +13,7 @@ variables {
   serving_image = "europe-west1-docker.pkg.dev/example-project/tally/tally:old"
 }
 
-run "pubsub_pushes_to_record_as_tally_push" {
+run "as_applied" {
   assert {
     condition     = google_pubsub_subscription.record.push_config[0].push_endpoint == "${module.record.uri}/push"
     error_message = "Events have to be pushed to record's /push."
@@ -37,9 +37,6 @@ run "pubsub_pushes_to_record_as_tally_push" {
     condition     = google_pubsub_subscription.record.ack_deadline_seconds > local.record_timeout
     error_message = "A push must not come again while record still works at it."
   }
-}
-
-run "what_record_refuses_ten_times_is_kept" {
   assert {
     condition = (
       google_pubsub_subscription.record.dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters.id
@@ -71,9 +68,6 @@ run "what_record_refuses_ten_times_is_kept" {
     )
     error_message = "It has to publish to the one and take off the other, or nothing is ever moved."
   }
-}
-
-run "subscriptions_last" {
   assert {
     condition = alltrue([
       for subscription in [google_pubsub_subscription.record, google_pubsub_subscription.dead_letters] :
@@ -81,9 +75,6 @@ run "subscriptions_last" {
     ])
     error_message = "A subscription that nobody used for a month would be deleted, with its messages."
   }
-}
-
-run "the_database_is_reached_privately_and_without_a_password" {
   assert {
     condition     = !google_sql_database_instance.tally.settings[0].ip_configuration[0].ipv4_enabled
     error_message = "The database must have no public address."
@@ -108,9 +99,6 @@ run "the_database_is_reached_privately_and_without_a_password" {
     condition     = [for key, user in google_sql_user.function : key if user.database_roles != null] == ["owner"]
     error_message = "Only the owner has a role of the database; the others are granted what they need."
   }
-}
-
-run "the_database_can_be_brought_back_and_is_not_deleted_by_mistake" {
   assert {
     condition = (
       google_sql_database_instance.tally.deletion_protection
@@ -125,22 +113,6 @@ run "the_database_can_be_brought_back_and_is_not_deleted_by_mistake" {
     )
     error_message = "Backups and point-in-time recovery have to be on."
   }
-}
-
-run "protection_can_be_lifted" {
-  variables {
-    deletion_protection = false
-  }
-  assert {
-    condition = (
-      !google_sql_database_instance.tally.deletion_protection
-      && !google_sql_database_instance.tally.settings[0].deletion_protection_enabled
-    )
-    error_message = "deletion_protection = false has to lift both."
-  }
-}
-
-run "the_migration_alone_runs_ahead" {
   assert {
     condition     = google_cloud_run_v2_job.migrate[0].template[0].template[0].containers[0].image == var.image
     error_message = "migrate runs the new image."
@@ -152,9 +124,6 @@ run "the_migration_alone_runs_ahead" {
     ])
     error_message = "Whatever else uses the schema changes with the services."
   }
-}
-
-run "the_scheduler_starts_the_rollup_and_nothing_else" {
   assert {
     condition = (
       google_cloud_scheduler_job.rollup[0].http_target[0].uri
@@ -175,5 +144,20 @@ run "the_scheduler_starts_the_rollup_and_nothing_else" {
   assert {
     condition     = google_cloud_scheduler_job.rollup[0].schedule == var.rollup_schedule
     error_message = "The schedule is a variable."
+  }
+}
+
+run "protection_can_be_lifted" {
+  command = plan
+
+  variables {
+    deletion_protection = false
+  }
+  assert {
+    condition = (
+      !google_sql_database_instance.tally.deletion_protection
+      && !google_sql_database_instance.tally.settings[0].deletion_protection_enabled
+    )
+    error_message = "deletion_protection = false has to lift both."
   }
 }
