@@ -1,8 +1,10 @@
 """The command `tally`. What it says about its work goes to standard error, results to standard output."""
 
+import os
 import signal
 import sys
 import threading
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,6 +94,31 @@ def up(
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{error}; `tally up` needs more: pip install 'tally\\[local]'") from error
     run(chosen, emulator=emulator)
+
+
+@app.command()
+def serve(
+    function: Annotated[
+        str | None,
+        typer.Argument(help="ingest, record, query, rollup or migrate.", show_default="TALLY_FUNCTION"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a container's own
+    port: Annotated[int, typer.Option(min=1, max=65535, envvar="PORT", help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve one function: what its container runs, and what `tally up` runs for each.
+
+    Every setting is checked first: one that is unknown, malformed or missing ends the start. Without a terminal the
+    reason is a line of the function's log.
+    """
+    from tally.job import job
+    from tally.serve import serve as run
+    from tally.serve import to_serve
+    from tally.settings import variable
+
+    name = function or os.environ.get(variable("function"), "serve")
+    with nullcontext() if sys.stderr.isatty() else job(name):
+        chosen = to_serve(function)
+    run(chosen, host, port)
 
 
 @app.command()
