@@ -276,22 +276,27 @@ def create(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it ends, such as 2030-12-31T00:00:00+03:00.")
     ] = None,
+    token_hash: Annotated[
+        str | None,
+        typer.Option(metavar="HEX64", help="SHA-256 of a secret made elsewhere, which then never comes here."),
+    ] = None,
 ) -> None:
-    """Make an API token and print its secret, this once: only its SHA-256 is stored."""
+    """Make an API token and print its secret, this once: only its SHA-256 is stored.
+
+    With `--token-hash` the secret stays where it was made, and the token's id is printed instead.
+    """
     from tally.database import Store
     from tally.tokens import create as create_token
+    from tally.tokens import register
 
+    bound = {"organization_id": organization, "team_id": team, "user_id": user}
+    ends = _moment(expires) if expires else None
     store = Store(_with_database(), "tally tokens", pool_size=1)
     try:
-        made = create_token(
-            store,
-            name,
-            scope,
-            organization_id=organization,
-            team_id=team,
-            user_id=user,
-            expires_at=_moment(expires) if expires else None,
-        )
+        if token_hash is not None:
+            typer.echo(register(store, name, scope, token_hash, **bound, expires_at=ends).id)
+            return
+        made = create_token(store, name, scope, **bound, expires_at=ends)
     finally:
         store.dispose()
     typer.echo(f"Token {made.id} ({made.name}: {', '.join(made.scopes)}). Keep its secret:", err=True)

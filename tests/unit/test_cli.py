@@ -13,6 +13,7 @@ import pytest
 
 from tally import __version__
 from tests.support.functions import Functions
+from tests.support.postgres import rows
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "postgresql://tally@/tally?host=/nowhere"
@@ -166,6 +167,16 @@ def test_the_migrations_can_be_printed_without_a_database() -> None:
     done = tally("migrate", "--sql")
     assert done.returncode == 0
     assert "CREATE TABLE" in done.stdout
+
+
+def test_the_id_of_a_token_whose_secret_was_made_elsewhere_is_all_that_is_printed(database_url: str) -> None:
+    create = ("tokens", "create", "--name", "n", "--scope", "read", "--token-hash", "0f" * 32)
+    done = tally(*create, TALLY_DATABASE_URL=database_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows(database_url, "SELECT id, token_hash FROM api_tokens") == [(done.stdout.strip(), "0f" * 32)]
+    again = tally(*create, TALLY_DATABASE_URL=database_url)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "tally: A token with this hash is there already; a new one needs another secret.\n"
 
 
 MISSING = [
