@@ -304,6 +304,33 @@ def create(
 
 
 @app.command()
+def smoke(
+    url: Annotated[str, typer.Option(help="Address that events are sent to.")],
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="SMOKE_TOKEN",
+            help="API token with scopes ingest and read, bound to the organization tally-smoke.",
+        ),
+    ],
+    query_url: Annotated[
+        str | None, typer.Option(help="Address that figures are asked from.", show_default="the same")
+    ] = None,
+) -> None:
+    """Send an event to a running Tally three times and see that it is counted once.
+
+    Takes as long as the event takes and a few seconds more, at most some minutes. The event is of the organization
+    tally-smoke, thus in nobody else's figures.
+    """
+    from tally.smoke import Target
+    from tally.smoke import smoke as run
+
+    seconds = run(Target(url, query_url or url, token), lambda step: typer.echo(step, err=True))
+    typer.echo(f"Tally counts right: smoke test passed in {seconds:.1f} s.")
+
+
+@app.command()
 def config() -> None:
     """List every setting with its value, default and meaning. Secrets are masked."""
     from rich.table import Table

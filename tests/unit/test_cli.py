@@ -27,6 +27,7 @@ COMMANDS = [
     ("stats",),
     ("tokens",),
     ("tokens", "create"),
+    ("smoke",),
     ("config",),
     ("version",),
 ]
@@ -74,6 +75,7 @@ def test_help_teaches_every_command(command: tuple[str, ...]) -> None:
         ("up", "--prot", "1"),
         ("serve", "record", "--port", "x"),
         ("tokens", "create"),
+        ("smoke", "--url", "http://127.0.0.1:1"),
         ("generate", "x"),
         ("stats", "--days", "0"),
         ("stats", "--days", "3651"),
