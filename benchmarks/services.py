@@ -37,11 +37,10 @@ class Service:
 
 @contextmanager
 def function(name: str, log_dir: Path, settings: Mapping[str, str]) -> Iterator[Service]:
-    """A function of Tally under the Functions Framework's command line, one worker process."""
+    """A function of Tally as the image starts it, one worker process."""
     port = _free_port()
-    target = ["--target", name, "--source", f"functions/{name}/main.py", "--asgi"]
-    command = [sys.executable, "-m", "functions_framework", *target, "--host", _HOST, "--port", str(port)]
-    with _running(command, {"WORKERS": "1", **settings}, port, "/health/ready", log_dir / f"{name}.log") as service:
+    command = [sys.executable, "-m", "tally.cli", "serve", name, "--host", _HOST, "--port", str(port)]
+    with _running(command, dict(settings), port, "/health/ready", log_dir / f"{name}.log") as service:
         yield service
 
 

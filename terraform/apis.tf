@@ -19,6 +19,7 @@ locals {
     length(var.iap_members) > 0 ? ["iap"] : [],
     var.cache == null ? [] : ["memorystore", "networkconnectivity"],
     var.warehouse ? ["bigquery"] : [],
+    var.billing_account == null ? [] : ["billingbudgets"],
   )
 }
 

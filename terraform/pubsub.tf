@@ -60,7 +60,7 @@ resource "google_pubsub_topic" "dead_letters" {
   depends_on = [google_project_service.api]
 }
 
-# For a person, or `tally replay`: nothing takes from it by itself.
+# For a person: nothing takes from it by itself (docs/runbook.md, "Taking dead letters back").
 resource "google_pubsub_subscription" "dead_letters" {
   name  = "usage-events-dead-letters"
   topic = google_pubsub_topic.dead_letters.id

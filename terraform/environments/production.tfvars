@@ -23,3 +23,12 @@ record = { min_instances = 1, max_instances = 10, memory = "2Gi" }
 query  = { min_instances = 1, max_instances = 6, memory = "1Gi" }
 
 rollup_schedule = "* * * * *"
+
+# Who is called. Where events come at any hour, no_events_minutes notices that they stopped.
+alert_emails      = [] # ["oncall@example.com"]
+no_events_minutes = null
+rollup_minutes    = 20
+
+# What Google's bill may come to in a month before it is told; needs the billing account.
+billing_account = null # "012345-6789AB-CDEF01"
+budget          = { amount = 800 }

@@ -14,3 +14,5 @@ record = { max_instances = 2 }
 query  = { max_instances = 2 }
 
 rollup_schedule = "*/10 * * * *" # a job that starts every minute costs more than reading 10 minutes of events does
+
+alert_emails = [] # ["ann@example.com"]

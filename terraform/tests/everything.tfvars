@@ -22,3 +22,7 @@ project       = "example-project"
 region        = "europe-west1"
 image         = "europe-west1-docker.pkg.dev/example-project/tally/tally:0123456789abcdef"
 serving_image = "europe-west1-docker.pkg.dev/example-project/tally/tally:0123456789abcdef"
+
+alert_emails      = ["oncall@example.com"]
+billing_account   = "012345-6789AB-CDEF01"
+no_events_minutes = 60
