@@ -8,9 +8,11 @@ MADE := $(VENV)/.made
 USER_SET := $(VENV)/.user-set
 DEV_SET := $(VENV)/.dev-set
 BENCH_SET := $(VENV)/.bench-set
+CHECKOV_SET := $(BUILD)/checkov/.set
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet install
-COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --quiet --universal \
-	--generate-hashes --python-version 3.11 pyproject.toml $(ARGS)
+COMPILE_GROUP := UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --quiet --universal \
+	--generate-hashes --python-version 3.11 $(ARGS)
+COMPILE := $(COMPILE_GROUP) pyproject.toml
 
 # Only `make up PORT=…`, not a PORT that happens to be in the environment.
 ifeq ($(origin PORT),command line)
@@ -25,18 +27,18 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test check format openapi bench lock clean moved
+.PHONY: help up test check format openapi bench lock clean plan deploy rollback destroy logs smoke token moved
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 up: $(USER_SET) ## Start Tally on this machine with sample data (PORT=8080 DATA_DIR=.tally SAMPLE=1)
 	@exec $(TALLY) up
 
-test: $(DEV_SET) ## Run all tests (ARGS="-k name" passes options to pytest)
-	@$(PYTHON) -m pytest $(ARGS)
+test: $(DEV_SET) ## Run all tests, a file on each core (ARGS="-k name" passes options to pytest; -n 0: one process)
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-check: $(DEV_SET) ## Check format, lint, types, import rules, dependencies and migrations
+check: $(DEV_SET) $(CHECKOV_SET) ## Check format, lint, types, import rules, dependencies, migrations, Terraform, Dockerfile
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
@@ -45,6 +47,7 @@ check: $(DEV_SET) ## Check format, lint, types, import rules, dependencies and m
 	@mkdir -p $(BUILD)
 	$(TALLY) migrate --sql > $(BUILD)/migrations.sql
 	$(VENV)/bin/squawk $(BUILD)/migrations.sql
+	$(BUILD)/checkov/bin/checkov --config-file .checkov.yaml
 
 format: $(DEV_SET) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .
@@ -61,6 +64,32 @@ lock: $(DEV_SET) ## Pin the dependencies of pyproject.toml with hashes (ARGS=--u
 	$(COMPILE) --extra local --constraint requirements.txt --output-file requirements-local.txt
 	$(COMPILE) --extra local --extra dev --constraint requirements-local.txt --output-file requirements-dev.txt
 	$(COMPILE) --extra bench --constraint requirements-dev.txt --output-file requirements-bench.txt
+	$(COMPILE_GROUP) --group checkov --output-file requirements-checkov.txt
+
+# What is given to make itself, for a script; what happens to be in the environment means something else there.
+given = $(strip $(foreach name,$(1),$(if $(filter command%,$(origin $(name))),$(name)='$($(name))')))
+SCRIPT = @PYTHON='$(PYTHON)' TALLY='$(TALLY)' exec deploy
+
+plan: $(USER_SET) ## Show what deploy would change on Google Cloud (PROJECT= REGION= ENVIRONMENT=small or VARS=file)
+	$(SCRIPT)/deploy.sh plan $(call given,PROJECT REGION ENVIRONMENT VARS DRY_RUN)
+
+deploy: $(USER_SET) ## Deploy to Google Cloud (as plan; YES=1 no question, DRY_RUN=1 print the commands only)
+	$(SCRIPT)/deploy.sh $(call given,PROJECT REGION ENVIRONMENT VARS BUILD_REGION YES DRY_RUN)
+
+rollback: $(USER_SET) ## Run the release before (PROJECT= TO=tag YES=1)
+	$(SCRIPT)/rollback.sh $(call given,PROJECT TO YES DRY_RUN)
+
+destroy: $(USER_SET) ## Remove all of it from Google Cloud (PROJECT=)
+	$(SCRIPT)/destroy.sh $(call given,PROJECT DRY_RUN)
+
+logs: $(USER_SET) ## Show what the functions logged (PROJECT= FUNCTION=record SINCE=1h)
+	$(SCRIPT)/logs.sh $(call given,PROJECT FUNCTION SINCE DRY_RUN)
+
+smoke: $(USER_SET) ## Send events and read their figures (PROJECT=, or URL= QUERY_URL= and SMOKE_TOKEN)
+	$(SCRIPT)/smoke.sh $(call given,PROJECT URL QUERY_URL DRY_RUN)
+
+token: $(USER_SET) ## Make an API token on Google Cloud (PROJECT= NAME= SCOPES=ingest,read ORGANIZATION= EXPIRES=)
+	$(SCRIPT)/token.sh $(call given,PROJECT NAME SCOPES ORGANIZATION EXPIRES DRY_RUN)
 
 clean: ## Remove what was installed, built and cached; data of `make up` stays
 	rm -rf $(VENV) $(BUILD) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache shared/*.egg-info
@@ -104,4 +133,11 @@ $(DEV_SET): $(USER_SET) requirements-dev.txt
 $(BENCH_SET): $(DEV_SET) requirements-bench.txt
 	@echo 'Installing what the benchmarks compare with into $(VENV), once …'
 	@$(PIP) --require-hashes --requirement requirements-bench.txt
+	@touch $@
+
+$(CHECKOV_SET): $(MADE) requirements-checkov.txt
+	@echo 'Installing checkov into $(BUILD)/checkov, once …'
+	@$(PYTHON) -m venv --clear $(BUILD)/checkov
+	@$(BUILD)/checkov/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+		--requirement requirements-checkov.txt
 	@touch $@

@@ -119,8 +119,10 @@ def run(folder: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("stack")
+def own_folder() -> Iterator[Path]:
+    # Not below pytest's own folder, which another run of pytest closes to the account that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="tally-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def test_the_printed_commands_work_as_printed(run: Run) -> None:
