@@ -26,6 +26,9 @@ def _rows() -> Iterator[str]:
     for function, granted in TABLES.items():
         for privilege, tables in granted.items():
             yield f"| `tally-{function}` | {privilege} | {_names(tables)} |"
+            if CUBE_TABLES & set(tables):
+                assert set(tables) >= CUBE_TABLES
+                yield f"| `tally-{function}` | {privilege} | every cube |"
         for other in OTHERS.get(function, ()):
             privilege, _, names = other.partition(" ON ")
             _, _, names = names.partition(" ")  # SEQUENCE or FUNCTION
@@ -33,8 +36,4 @@ def _rows() -> Iterator[str]:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = [f"`{name}`" for name in names if name not in CUBE_TABLES | SCHEMA]
-    if CUBE_TABLES & set(names):
-        assert set(names) >= CUBE_TABLES
-        shown.append("every cube")
-    return ", ".join(shown)
+    return ", ".join(name for name in names if name not in CUBE_TABLES | SCHEMA)
