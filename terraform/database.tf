@@ -21,9 +21,11 @@ locals {
     log_checkpoints = "on"
     log_lock_waits  = "on"
     log_temp_files  = 0
-    # Migrations and partitions. Never more: other statements are many, and their values are personal data.
+    # Migrations and partitions. Never more: other statements are many.
     log_statement           = "ddl"
     log_min_error_statement = "error"
+    # Without the details of an error: they quote rows, which hold personal data.
+    log_error_verbosity = "terse"
   }
 }
 

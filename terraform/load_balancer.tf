@@ -193,9 +193,32 @@ resource "google_compute_security_policy" "public" {
     json_parsing = "STANDARD" # else the quotes and braces of every event look like an injection
   }
 
+  # Attacks that anybody knows. Events quote what others sent: a metered route may well be /../../etc/passwd. So the
+  # rules watch; their finds are in the load balancer's log. armor.enforce lets them refuse, once that has been read.
+  dynamic "rule" {
+    for_each = {
+      cve-canary      = 1000
+      lfi-v33-stable  = 1100
+      rce-v33-stable  = 1200
+      sqli-v33-stable = 1300
+      xss-v33-stable  = 1400
+    }
+    content {
+      description = "Looks like ${rule.key}"
+      priority    = rule.value
+      action      = "deny(403)"
+      preview     = !var.armor.enforce
+
+      match {
+        expr { expression = "evaluatePreconfiguredWaf('${rule.key}', {'sensitivity': 1})" }
+      }
+    }
+  }
+
+  # Last, since it lets in what it does not turn away.
   rule {
     description = "What one address may ask for in a minute"
-    priority    = 1000
+    priority    = 9000
     action      = "throttle"
 
     match {
@@ -214,28 +237,7 @@ resource "google_compute_security_policy" "public" {
     }
   }
 
-  # Attacks that anybody knows. Events quote what others sent: a metered route may well be /../../etc/passwd. So the
-  # rules watch; their finds are in the load balancer's log. armor.enforce lets them refuse, once that has been read.
-  dynamic "rule" {
-    for_each = {
-      cve-canary      = 2000
-      lfi-v33-stable  = 2100
-      rce-v33-stable  = 2200
-      sqli-v33-stable = 2300
-      xss-v33-stable  = 2400
-    }
-    content {
-      description = "Looks like ${rule.key}"
-      priority    = rule.value
-      action      = "deny(403)"
-      preview     = !var.armor.enforce
-
-      match {
-        expr { expression = "evaluatePreconfiguredWaf('${rule.key}', {'sensitivity': 1})" }
-      }
-    }
-  }
-
+  # A policy has to end with one; nothing gets so far.
   rule {
     description = "All others"
     priority    = 2147483647

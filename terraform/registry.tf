@@ -10,7 +10,7 @@ resource "google_artifact_registry_repository" "tally" {
     immutable_tags = true # what a tag names was tested, and stays that
   }
 
-  # What "keep" names is kept, whatever "delete" says. Cloud Run holds on to the images that it runs by itself.
+  # What "keep" names is kept, whatever "delete" says.
   cleanup_policies {
     id     = "keep-images"
     action = "KEEP"

@@ -31,11 +31,8 @@ resource "google_cloud_scheduler_job" "rollup" {
   schedule    = var.rollup_schedule
   time_zone   = "Etc/UTC"
 
-  attempt_deadline = "30s" # for the answer that the job is started, not for its end
-
-  retry_config {
-    retry_count = 0 # the next run comes soon
-  }
+  # For the answer that the job is started, not for its end. There is no second attempt: the next run comes soon.
+  attempt_deadline = "30s"
 
   http_target {
     http_method = "POST"

@@ -352,7 +352,7 @@ def _sizes(model: Model) -> str:
 
 def _quantity(quantity: Decimal) -> str:
     """Three digits at least, no more decimals than they need."""
-    places = next((places for places in range(4) if quantity >= Decimal(100).scaleb(-places)), 4)
+    places = next((places for places in range(8) if quantity >= Decimal(100).scaleb(-places)), 8)
     return f"{quantity:,.{places}f}"
 
 

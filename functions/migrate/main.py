@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from tally import jsontext
 from tally.http.service import service
+from tally.job import job
 from tally.log import logger
 from tally.migrate import upgrade
 from tally.settings import settings
@@ -37,4 +38,5 @@ async def migrate(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    run()
+    with job("migrate"):
+        run()

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from tally import jsontext
 from tally.http.service import service
+from tally.job import job
 from tally.log import logger
 from tally.rollup import RollupReport, run_once
 from tally.settings import settings
@@ -39,4 +40,5 @@ async def rollup(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    run()
+    with job("rollup"):
+        run()

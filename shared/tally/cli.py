@@ -1,8 +1,10 @@
 """The command `tally`. What it says about its work goes to standard error, results to standard output."""
 
+import os
 import signal
 import sys
 import threading
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,6 +94,31 @@ def up(
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{error}; `tally up` needs more: pip install 'tally\\[local]'") from error
     run(chosen, emulator=emulator)
+
+
+@app.command()
+def serve(
+    function: Annotated[
+        str | None,
+        typer.Argument(help="ingest, record, query, rollup or migrate.", show_default="TALLY_FUNCTION"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a container's own
+    port: Annotated[int, typer.Option(min=1, max=65535, envvar="PORT", help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve one function: what its container runs, and what `tally up` runs for each.
+
+    Every setting is checked first: one that is unknown, malformed or missing ends the start. Without a terminal the
+    reason is a line of the function's log.
+    """
+    from tally.job import job
+    from tally.serve import serve as run
+    from tally.serve import to_serve
+    from tally.settings import variable
+
+    name = function or os.environ.get(variable("function"), "serve")
+    with nullcontext() if sys.stderr.isatty() else job(name):
+        chosen = to_serve(function)
+    run(chosen, host, port)
 
 
 @app.command()
@@ -249,26 +276,58 @@ def create(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it ends, such as 2030-12-31T00:00:00+03:00.")
     ] = None,
+    token_hash: Annotated[
+        str | None,
+        typer.Option(metavar="HEX64", help="SHA-256 of a secret made elsewhere, which then never comes here."),
+    ] = None,
 ) -> None:
-    """Make an API token and print its secret, this once: only its SHA-256 is stored."""
+    """Make an API token and print its secret, this once: only its SHA-256 is stored.
+
+    With `--token-hash` the secret stays where it was made, and the token's id is printed instead.
+    """
     from tally.database import Store
     from tally.tokens import create as create_token
+    from tally.tokens import register
 
+    bound = {"organization_id": organization, "team_id": team, "user_id": user}
+    ends = _moment(expires) if expires else None
     store = Store(_with_database(), "tally tokens", pool_size=1)
     try:
-        made = create_token(
-            store,
-            name,
-            scope,
-            organization_id=organization,
-            team_id=team,
-            user_id=user,
-            expires_at=_moment(expires) if expires else None,
-        )
+        if token_hash is not None:
+            typer.echo(register(store, name, scope, token_hash, **bound, expires_at=ends).id)
+            return
+        made = create_token(store, name, scope, **bound, expires_at=ends)
     finally:
         store.dispose()
     typer.echo(f"Token {made.id} ({made.name}: {', '.join(made.scopes)}). Keep its secret:", err=True)
     typer.echo(made.secret)
+
+
+@app.command()
+def smoke(
+    url: Annotated[str, typer.Option(help="Address that events are sent to.")],
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="SMOKE_TOKEN",
+            help="API token with scopes ingest and read, bound to the organization tally-smoke.",
+        ),
+    ],
+    query_url: Annotated[
+        str | None, typer.Option(help="Address that figures are asked from.", show_default="the same")
+    ] = None,
+) -> None:
+    """Send an event to a running Tally three times and see that it is counted once.
+
+    Takes as long as the event takes and a few seconds more, at most some minutes. The event is of the organization
+    tally-smoke, thus in nobody else's figures.
+    """
+    from tally.smoke import Target
+    from tally.smoke import smoke as run
+
+    seconds = run(Target(url, query_url or url, token), lambda step: typer.echo(step, err=True))
+    typer.echo(f"Tally counts right: smoke test passed in {seconds:.1f} s.")
 
 
 @app.command()

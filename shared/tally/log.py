@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 import structlog
 
+from tally.errors import ConfigurationError
+
 
 @cache
 def logger(function: str) -> structlog.stdlib.BoundLogger:
@@ -38,7 +40,10 @@ def logger(function: str) -> structlog.stdlib.BoundLogger:
 def _level() -> int:
     from tally.settings import settings
 
-    return logging.getLevelNamesMapping()[settings().log_level]
+    try:
+        return logging.getLevelNamesMapping()[settings().log_level]
+    except ConfigurationError:  # which then is what there is to log
+        return logging.INFO
 
 
 def _severity(_logger: Any, _name: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

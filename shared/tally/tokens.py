@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from tally.errors import StoreUnavailable, Unauthenticated, Unprocessable
 from tally.principal import Principal
 
 _LONGEST_BOUND = 2000
+_HASH = re.compile(r"[0-9a-f]{64}")
 SCOPES = ("ingest", "read", "read:all", "limits", "admin")
 _IMPLIED = {"admin": frozenset(SCOPES), "read:all": frozenset({"read", "read:all"})}
 _WITHOUT_STORE_SECONDS = 24 * 3600
@@ -24,12 +26,18 @@ _REMEMBERED_TOKENS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class CreatedToken:
-    """A new token. `secret` is shown this once and kept nowhere."""
+class Token:
+    """A token that is there now."""
 
     id: str
     name: str
     scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedToken(Token):
+    """A new token. `secret` is shown this once and kept nowhere."""
+
     secret: str
 
 
@@ -58,6 +66,36 @@ def create(
     Raises:
         Unprocessable: no name, no scope, one that does not exist, or bound to what no event can name.
     """
+    secret = new_secret()
+    made = register(
+        store,
+        name,
+        scopes,
+        hash_of(secret),
+        organization_id=organization_id,
+        team_id=team_id,
+        user_id=user_id,
+        expires_at=expires_at,
+    )
+    return CreatedToken(made.id, made.name, made.scopes, secret)
+
+
+def register(
+    store: Store,
+    name: str,
+    scopes: Sequence[str],
+    token_hash: str,
+    *,
+    organization_id: str | None = None,
+    team_id: str | None = None,
+    user_id: str | None = None,
+    expires_at: datetime | None = None,
+) -> Token:
+    """Makes a token of a secret that was made elsewhere and never comes here; `token_hash` is its `hash_of`.
+
+    Raises:
+        Unprocessable: as `create`, and a hash that is none, or that another token has.
+    """
     if not 1 <= len(name) <= 200 or "\0" in name:
         raise Unprocessable("A token needs a name of 1 to 200 characters.")
     if not scopes or (unknown := [scope for scope in scopes if scope not in SCOPES]):
@@ -66,22 +104,26 @@ def create(
     for bound in (organization_id, team_id, user_id):
         if bound is not None and (not 1 <= len(bound) <= _LONGEST_BOUND or "\0" in bound):
             raise Unprocessable(f"What a token is bound to has 1 to {_LONGEST_BOUND} characters.")
-    created = CreatedToken(str(uuid_utils.uuid7()), name, tuple(dict.fromkeys(scopes)), new_secret())
+    if not _HASH.fullmatch(token_hash):
+        raise Unprocessable("The hash of a token is the SHA-256 of its secret: 64 digits of 0-9 and a-f.")
+    token = Token(str(uuid_utils.uuid7()), name, tuple(dict.fromkeys(scopes)))
     with store.connect() as connection:
-        connection.execute(
+        added = connection.execute(
             statement("tokens", "add_token"),
             {
-                "id": created.id,
+                "id": token.id,
                 "name": name,
-                "token_hash": hash_of(created.secret),
-                "scopes": _array(created.scopes),
+                "token_hash": token_hash,
+                "scopes": _array(token.scopes),
                 "organization_id": organization_id,
                 "team_id": team_id,
                 "user_id": user_id,
                 "expires_at": expires_at,
             },
         )
-    return created
+    if added.rowcount == 0:
+        raise Unprocessable("A token with this hash is there already; a new one needs another secret.")
+    return token
 
 
 def register_admin(store: Store, secret: str, name: str = "admin") -> None:

@@ -125,6 +125,14 @@ run "a_domain_brings_the_load_balancer" {
     ] == ["deny(429)"]
     error_message = "A flood is refused from the start."
   }
+  assert {
+    condition = max([
+      for rule in google_compute_security_policy.public[0].rule : rule.priority if rule.action == "deny(403)"
+      ]...) < one([
+      for rule in google_compute_security_policy.public[0].rule : rule.priority if rule.action == "throttle"
+    ])
+    error_message = "The first rule that matches ends the evaluation, and the limit matches everything."
+  }
 }
 
 run "a_sign_in_stands_before_the_pages_only_and_known_attacks_can_be_refused" {

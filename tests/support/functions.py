@@ -23,7 +23,6 @@ from tally.local.process import ServiceProcess
 from tests.support.postgres import settings_of
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 ADMIN = "tly_admin_of_the_tests_0123456789abcdefghij"
 # Of whoever runs the tests; must not reach the functions.
 _FOREIGN = ("TALLY_", "PUBSUB_", "FUNCTION_", "PG", "GOOGLE_", "DEBUG", "HOST", "PORT", "WORKERS", "THREADS")
@@ -47,8 +46,7 @@ class Function:
         port = free_port()
         self.url = f"http://{HOST}:{port}"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
-        target = ["--target", name, "--source", str(ROOT / "functions" / name / "main.py"), "--asgi"]
-        command = [sys.executable, "-m", "functions_framework", *target, "--host", HOST, "--port", str(port)]
+        command = [sys.executable, "-m", "tally.cli", "serve", "--host", HOST, "--port", str(port)]
         own = {"PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(folder), "TALLY_FUNCTION": name, **environment}
         self._process = ServiceProcess(name, command, {**inherited, **own}, folder / f"{name}-{port}.log", self.url)
         self.client = httpx.Client(base_url=self.url, timeout=60)

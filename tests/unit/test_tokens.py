@@ -9,6 +9,7 @@ import pytest
 from tally import tokens
 from tally.database import Store
 from tally.errors import StoreUnavailable, Unauthenticated, Unprocessable
+from tally.local import roles
 from tally.tokens import Verifier
 from tests.support.postgres import rows, scalar, settings_of
 
@@ -45,6 +46,25 @@ def test_a_token_that_could_not_be_used_is_not_made(
     with pytest.raises(Unprocessable):
         tokens.create(store, name, scopes, **bound)  # type: ignore[arg-type]
     assert scalar(database_url, "SELECT count(*) FROM api_tokens") == 0
+
+
+@pytest.mark.parametrize("token_hash", ["", "tly_secret", "0" * 63, "0" * 65, "G" * 64, "A" * 64, f"{'0' * 64}\n"])
+def test_what_is_no_sha256_is_not_registered(store: Store, database_url: str, token_hash: str) -> None:
+    with pytest.raises(Unprocessable, match="SHA-256"):
+        tokens.register(store, "app", ["ingest"], token_hash)
+    assert scalar(database_url, "SELECT count(*) FROM api_tokens") == 0
+
+
+def test_a_secret_made_elsewhere_is_good_once_its_hash_is_registered(database_url: str) -> None:
+    store = Store(settings_of(roles.url_of(database_url, "admin")), "tests")  # the cloud's job has no more rights
+    secret = tokens.new_secret()
+    made = tokens.register(store, "app", ["ingest"], tokens.hash_of(secret), organization_id="acme")
+    principal = Verifier(store, 0).verify(secret)
+    assert (principal.token_id, principal.name, principal.organization_id) == (made.id, "app", "acme")
+    with pytest.raises(Unprocessable, match="there already"):
+        tokens.register(store, "other", ["admin"], tokens.hash_of(secret))
+    assert Verifier(store, 0).verify(secret).scopes == {"ingest"}
+    store.dispose()
 
 
 def test_a_principal_is_what_the_token_was_made_for(store: Store) -> None:

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -23,9 +22,8 @@ from tally.local.ports import HOST, demand, free_port
 from tally.local.postgres import EmbeddedPostgres
 from tally.local.process import MARK, Deaths, ProcessFailed, ServiceProcess, end_leftovers
 from tally.local.stackfile import remove_stack_file, running_stack, write_stack_file
+from tally.serve import FUNCTIONS
 from tally.settings import Settings, variable
-
-FUNCTIONS = Path(__file__).parents[3] / "functions"
 
 _SERVICES = ("record", "ingest", "query")  # in the order of their start: ingest needs to know where record is
 _STOP_ORDER = ("gateway", "ingest", "record", "query", "rollup")
@@ -50,8 +48,6 @@ _OWN_SETTINGS = frozenset(
         "topic",
     }
 )
-# Of the Functions Framework and gunicorn; a stray DEBUG=1 would serve with another server.
-_FRAMEWORK_VARIABLES = frozenset({"DEBUG", "HOST", "PORT", "THREADS", "WORKERS", "CLOUD_RUN_TIMEOUT_SECONDS"})
 
 
 class Stack:
@@ -164,8 +160,7 @@ class Stack:
         urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         publisher = self._publisher(urls["record"])
         for name, port in ports.items():
-            target = ["--target", name, "--source", str(FUNCTIONS / name / "main.py"), "--asgi"]
-            command = ["-m", "functions_framework", *target, "--host", HOST, "--port", str(port)]
+            command = ["-m", "tally.cli", "serve", "--host", HOST, "--port", str(port)]
             own = publisher if name == "ingest" else {}
             self._start(name, command, {variable("function"): name, **own}, urls[name])
         upstreams = [f"{name}={url}" for name, url in urls.items() if name != "record"]
@@ -203,7 +198,7 @@ class Stack:
         process.start()
 
     def _environment(self) -> dict[str, str]:
-        own = {variable(name) for name in _OWN_SETTINGS} | _FRAMEWORK_VARIABLES
+        own = {variable(name) for name in _OWN_SETTINGS}
         kept = {name: value for name, value in os.environ.items() if name.upper() not in own}
         return {**kept, "PYTHONUNBUFFERED": "1", MARK: str(self.data_dir)}
 

@@ -6,10 +6,11 @@ FROM api_tokens
 WHERE token_hash = :token_hash AND cardinality(scopes) > 0;
 
 -- name: add_token
--- A new token. Known by its hash only.
+-- A new token. Known by its hash only; no row where another token has that hash.
 INSERT INTO api_tokens (id, name, token_hash, scopes, organization_id, team_id, user_id, expires_at)
 VALUES (:id, :name, :token_hash, CAST(:scopes AS text[]), :organization_id, :team_id, :user_id,
-        CAST(:expires_at AS timestamptz));
+        CAST(:expires_at AS timestamptz))
+ON CONFLICT (token_hash) DO NOTHING;
 
 -- name: put_token
 -- A token whose secret was chosen elsewhere: made, or given its scopes and life back.
