@@ -3,6 +3,7 @@
 #
 # The same files make the same image. Packages are pinned by their hashes, bytecode holds its source's hash and no time,
 # and BuildKit sets the times of files by SOURCE_DATE_EPOCH.
+#checkov:skip=CKV_DOCKER_2:Cloud Run asks /health/ready and /health/live itself, and ignores HEALTHCHECK
 FROM python:3.11.17-slim-bookworm@sha256:0a310eeecf4e1f5a0743f9a6520c90c88d089c903ca5fd283f501e3a805f5f89 AS python
 
 

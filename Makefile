@@ -27,7 +27,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test check format openapi bench lock clean plan deploy rollback destroy logs smoke token moved
+.PHONY: help up test check format openapi costs bench lock clean plan deploy rollback destroy logs smoke token moved
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -47,7 +47,8 @@ check: $(DEV_SET) $(CHECKOV_SET) ## Check format, lint, types, import rules, dep
 	@mkdir -p $(BUILD)
 	$(TALLY) migrate --sql > $(BUILD)/migrations.sql
 	$(VENV)/bin/squawk $(BUILD)/migrations.sql
-	$(BUILD)/checkov/bin/checkov --config-file .checkov.yaml
+	$(BUILD)/checkov/bin/checkov --config-file terraform/.checkov.yaml
+	$(BUILD)/checkov/bin/checkov --skip-download --compact --quiet --framework dockerfile --file Dockerfile
 
 format: $(DEV_SET) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .
@@ -55,6 +56,9 @@ format: $(DEV_SET) ## Format the code and mend what the linter can mend
 
 openapi: $(DEV_SET) ## Write the description of the interface to docs/openapi.json
 	$(PYTHON) -m tally.http.description docs/openapi.json
+
+costs: $(DEV_SET) ## Compute the tables of docs/costs.md again, after a change of prices or loads
+	@$(PYTHON) -m docs.costs.table
 
 bench: $(BENCH_SET) ## Run the benchmarks and write benchmarks/RESULTS.md (ARGS=--quick)
 	@$(PYTHON) benchmarks/run.py $(ARGS)

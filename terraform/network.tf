@@ -1,5 +1,6 @@
 # Only what goes to the database (and the cache) passes through here: functions reach Google's APIs outside of it
-# (egress PRIVATE_RANGES_ONLY), nothing in it has a public address, and there is no NAT.
+# (egress PRIVATE_RANGES_ONLY), nothing in it has a public address, and there is no NAT. That way outside is Cloud Run's,
+# not this network's: the rules below do not close it.
 resource "google_compute_network" "tally" {
   name                    = "tally"
   auto_create_subnetworks = false

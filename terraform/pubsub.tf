@@ -20,7 +20,7 @@ resource "google_pubsub_subscription" "record" {
 
   # record answers within its timeout; a second delivery before that would only do the work twice.
   ack_deadline_seconds       = local.record_timeout + 10
-  message_retention_duration = "604800s" # 7 days without a database lose nothing
+  message_retention_duration = "604800s" # 7 days; what record refuses ten times is set aside before: dead_letter_policy
 
   expiration_policy { ttl = "" } # never, however long nobody sends
 
@@ -41,7 +41,8 @@ resource "google_pubsub_subscription" "record" {
     maximum_backoff = "600s"
   }
 
-  # What record cannot read it keeps itself. What fails so often meets a fault of record or of the database.
+  # What record cannot read it keeps itself. What fails so often, for about forty minutes, meets a fault of record or of
+  # the database; docs/runbook.md takes it back in.
   dead_letter_policy {
     dead_letter_topic     = google_pubsub_topic.dead_letters.id
     max_delivery_attempts = 10
