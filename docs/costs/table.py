@@ -46,6 +46,11 @@ class Price:
     free: Decimal = Decimal(0)
     doubt: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The dollars, with a question mark where they are not confirmed."""
+        return f"{self.dollars:f}{' ?' if self.doubt else ''}"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -74,6 +79,7 @@ class Case:
     request_logs: bool = True
     rollup_minutes: int | None = None
     warehouse: bool = False
+    dedicated: bool = False
 
 
 class Model:
@@ -156,7 +162,11 @@ class Model:
             yield self._line("Database: memory", "sql_memory_ha", HOURS * case.size["memory_gib"])
             yield self._line("Database: disk, regional", "sql_disk_ha", HOURS * self.disk_gib(case))
         else:
-            yield self._line("Database: `db-g1-small`", "sql_small", HOURS)
+            if case.dedicated:
+                yield self._line("Database: CPU", "sql_cpu", HOURS * self.load["dedicated"]["vcpu"])
+                yield self._line("Database: memory", "sql_memory", HOURS * self.load["dedicated"]["memory_gib"])
+            else:
+                yield self._line("Database: `db-g1-small`", "sql_small", HOURS)
             yield self._line("Database: disk", "sql_disk", HOURS * self.disk_gib(case))
         of_each = self._measured["raw_bytes"] + self._measured["key_bytes"] + self._measured["cube_bytes"]
         daily = Decimal(case.size["events"]) / DAYS * of_each / GIB
@@ -202,7 +212,10 @@ class Model:
         yield self._line("Answers to internet", "internet", answered / GIB)
         if case.request_logs:
             yield self._line("Logs of requests", "logging", logged * self._assumed["log_entry_bytes"] / GIB)
-        yield self._line("Alerts", "alerts", Decimal(self._assumed["alert_conditions"]))
+        conditions = Decimal(self._assumed["alert_conditions"])
+        yield self._line("Alerts: conditions", "alerts", conditions)
+        looks = SECONDS / self._assumed["alert_seconds"]
+        yield self._line("Alerts: time series", "alert_series", conditions * looks / MILLION)
         yield self._line("Images", "registry", Decimal(self._assumed["image_gb"]))
 
     def _environment(self, case: Case) -> Mapping[str, Any]:
@@ -264,7 +277,7 @@ def _prices(model: Model) -> str:
     rows = [
         [
             price.what,
-            f"{price.dollars:f}",
+            price.shown,
             price.unit,
             f"{price.free:f}" if price.free else "",
             f"[{_page(price)}]",
@@ -290,7 +303,7 @@ def _bills(model: Model, each: int) -> str:
     topics = list(dict.fromkeys(name.partition(":")[0] for name, _ in lines))
     rows = []
     for name, price in sorted(lines, key=lambda line: topics.index(line[0].partition(":")[0])):
-        row = [name, price.unit, f"{price.dollars:f}"]
+        row = [name, price.unit, price.shown]
         for bill in bills:
             line = bill.get((name, price))
             row += [_quantity(line.quantity), f"{line.amount:,}"] if line else ["", ""]
@@ -312,6 +325,7 @@ def _choices(model: Model) -> str:
         "all three, and 400 days in BigQuery": {
             "raw_days": 35, "request_logs": False, "rollup_minutes": 10, "warehouse": True,
         },
+        "as deployed, small with a CPU of its own": {"dedicated": True},
     }  # fmt: skip
     cases = [Case(size, each) for each in (1, 100) for size in model.load["sizes"]]
     header = ["", *(f"{case.size['name']} ×{case.each}" for case in cases)]

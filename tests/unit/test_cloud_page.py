@@ -1,12 +1,15 @@
-"""What docs/cloud.md says of database users is what they are granted."""
+"""What docs/cloud.md says of database users and connections is what they are granted and may open."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tally.cubes import CUBES
 from tally.grants import OTHERS, TABLES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cloud.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "cloud.md").read_text("utf-8")
+TERRAFORM = ROOT / "terraform"
 HEADER = "| user | may | on |\n| --- | --- | --- |\n"
 CUBE_TABLES = {cube.table.name for cube in CUBES}
 SCHEMA = {"alembic_version", "settings"}  # said once for all
@@ -20,6 +23,24 @@ def test_the_page_has_every_grant_and_no_other() -> None:
 def test_everybody_reads_which_migration_the_database_is_at() -> None:
     for granted in TABLES.values():
         assert set(granted["SELECT"]) >= SCHEMA
+
+
+def test_the_page_counts_connections_as_terraform_does() -> None:
+    counting = (TERRAFORM / "connections.tf").read_text("utf-8")
+    pools = {
+        name: int(size) for name, size in re.findall(r"(\w+) = (\d+)[,\s]", counting.split("pools")[1].split("}")[0])
+    }
+    [spare] = re.findall(r"spare_connections = (\d+)", counting)
+    others = 2 * pools["rollup"] + pools["migrate"] + pools["admin"] + int(spare)
+    said = []
+    for environment in ("small", "production"):
+        chosen = (TERRAFORM / "environments" / f"{environment}.tfvars").read_text("utf-8")
+        instances = re.findall(r"^(\w+) += \{.*max_instances = (\d+)", chosen, re.MULTILINE)
+        [most] = re.findall(r"max_connections += (\d+)", chosen)
+        counted = others + sum(pools[name] * int(count) for name, count in instances)
+        said.append(f"{counted} of {most} {environment}")
+    sizes = ", ".join(str(pools[name]) for name in ("ingest", "record", "query"))
+    assert f"instances × pool ({sizes}), jobs, spare: {', '.join(said)};" in PAGE
 
 
 def _rows() -> Iterator[str]:

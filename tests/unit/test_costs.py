@@ -38,11 +38,16 @@ disk_room = 1.5
 cube_days = 365
 image_gb = 2
 alert_conditions = 10
+alert_seconds = 30
 armor_rules = 6
 topic_days = 7
 key_extra_days = 120
 job_run_seconds = 60
 job_gib = 0.5
+
+[dedicated]
+vcpu = 1
+memory_gib = 3.75
 
 [environments.small]
 gib = { ingest = 0.5, record = 1, query = 0.5 }
@@ -97,7 +102,8 @@ def test_a_price_has_a_public_source_and_the_day_it_was_read() -> None:
 
 
 def test_every_price_is_used() -> None:
-    used = {line.price.what + line.price.unit for size in SIZES for line in REAL.bill(Case(size, warehouse=True))}
+    cases = [Case(size, warehouse=True, dedicated=dedicated) for size in SIZES for dedicated in (False, True)]
+    used = {line.price.what + line.price.unit for case in cases for line in REAL.bill(case)}
     free_of_charge = {"Cloud Scheduler"}  # fewer jobs than are free
     assert {price.what + price.unit for price in REAL.prices.values() if price.what not in free_of_charge} == used
 
@@ -192,6 +198,28 @@ def test_a_regional_database_is_billed_by_cpu_and_memory_a_small_one_by_the_hour
     assert "sql_small" not in large
 
 
+def test_a_small_database_with_a_cpu_of_its_own_is_billed_by_cpu_and_memory(round_model: Model) -> None:
+    found = quantities(round_model, Case(SMALL, dedicated=True))
+    assert (found["sql_cpu"], found["sql_memory"]) == (Decimal(730), Decimal("2737.5"))
+    assert "sql_small" not in found
+    assert quantities(round_model, Case(LARGE, dedicated=True)) == quantities(round_model, Case(LARGE))
+
+
+def test_an_alert_is_billed_by_condition_and_by_what_it_looks_at(round_model: Model) -> None:
+    found = quantities(round_model, Case(SMALL))
+    # 10 conditions look at a time series each, twice a minute, 43,800 minutes.
+    assert (found["alerts"], found["alert_series"]) == (Decimal(10), Decimal("0.876"))
+
+
+def test_a_price_that_is_not_confirmed_says_so_wherever_it_is_shown() -> None:
+    doubtful = [price for price in REAL.prices.values() if price.doubt]
+    assert doubtful
+    for price in doubtful:
+        assert f"| {price.what} | {price.dollars} ? | {price.unit} |" in tables(REAL)["prices"]
+    for name in ("one", "hundred"):
+        assert f"| Alerts: conditions | condition | {REAL.prices['alerts'].dollars} ? |" in tables(REAL)[name]
+
+
 def test_answers_go_to_the_internet_and_bodies_through_the_load_balancer(round_model: Model) -> None:
     found = quantities(round_model, Case(LARGE))
     answered = 10**9 * (300 + 40) + 10**6 * 4000
@@ -215,6 +243,16 @@ def test_the_example_of_the_page() -> None:
     assert amounts["Rollup: working"] == Decimal("4.73")
     assert amounts["Database: `db-g1-small`"] == Decimal("25.55")
     assert amounts["Database: disk"] == Decimal("1.70")
+
+
+def test_the_page_says_what_is_most_in_doubt() -> None:
+    series, conditions = (
+        next(line.amount for line in REAL.bill(Case(SIZES[0])) if line.name == name)
+        for name in ("Alerts: time series", "Alerts: conditions")
+    )
+    reported = series + REAL.load["assumed"]["alert_conditions"] * Decimal("0.10")
+    assert f"Alerts are ${series + conditions} a month" in DOCUMENT.read_text("utf-8")
+    assert f"they are ${reported}." in DOCUMENT.read_text("utf-8")
 
 
 def test_a_document_without_place_for_a_table_is_refused() -> None:
