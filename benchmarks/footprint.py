@@ -1,4 +1,4 @@
-"""What an event takes: bytes on its way, processor time, write-ahead log and disk. `docs/costs/load.yml` rests on it.
+"""What an event takes: bytes on its way, processor time, write-ahead log and disk. `docs/costs/load.toml` rests on it.
 
     python -m benchmarks.footprint
 

@@ -303,6 +303,22 @@ def create(
     typer.echo(made.secret)
 
 
+@tokens.command()
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The token's id, which `create` printed.")],
+) -> None:
+    """End an API token for good: within seconds it is refused everywhere. What it sent stays."""
+    from tally.database import Store
+    from tally.tokens import revoke as revoke_token
+
+    store = Store(_with_database(), "tally tokens", pool_size=1)
+    try:
+        revoke_token(store, token_id)
+    finally:
+        store.dispose()
+    typer.echo(f"Token {token_id} is revoked.")
+
+
 @app.command()
 def smoke(
     url: Annotated[str, typer.Option(help="Address that events are sent to.")],

@@ -146,9 +146,15 @@ def register_reported(store: Store, tokens: Iterable[tuple[str, str, str]]) -> N
 
 
 def revoke(store: Store, token_id: str) -> None:
-    """Ends a token for good."""
+    """Ends a token for good; one that has ended stays so.
+
+    Raises:
+        Unprocessable: there is no token of this id.
+    """
     with store.connect() as connection:
-        connection.execute(statement("tokens", "revoke_token"), {"id": token_id})
+        ended = connection.execute(statement("tokens", "revoke_token"), {"id": token_id}).one_or_none()
+    if ended is None:
+        raise Unprocessable(f"There is no token {token_id}; GET /api/usage/token/HASH tells the id of one.")
 
 
 @dataclass(frozen=True, slots=True)

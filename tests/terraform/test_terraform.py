@@ -26,7 +26,7 @@ VARIABLES = {
 }
 DEPLOYED = ("small", "production")
 # These tests give every variable themselves, so once is enough.
-GIVE_ALL = {"refusals.tftest.hcl", "service.tftest.hcl"}
+GIVE_ALL = {"monitoring.tftest.hcl", "refusals.tftest.hcl", "service.tftest.hcl"}
 PUBSUB = "Pub/Sub"  # its own account in the project
 
 Grant = tuple[str, str, str]

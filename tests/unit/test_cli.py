@@ -181,6 +181,20 @@ def test_the_id_of_a_token_whose_secret_was_made_elsewhere_is_all_that_is_printe
     assert again.stderr == "tally: A token with this hash is there already; a new one needs another secret.\n"
 
 
+def test_a_token_is_revoked_by_its_id(database_url: str) -> None:
+    created = tally(
+        "tokens", "create", "--name", "n", "--scope", "read", "--token-hash", "0f" * 32, TALLY_DATABASE_URL=database_url
+    )
+    token_id = created.stdout.strip()
+    for _ in range(2):
+        done = tally("tokens", "revoke", token_id, TALLY_DATABASE_URL=database_url)
+        assert (done.returncode, done.stdout) == (0, f"Token {token_id} is revoked.\n")
+    assert rows(database_url, "SELECT id FROM api_tokens WHERE revoked_at IS NOT NULL") == [(token_id,)]
+    unknown = tally("tokens", "revoke", "nobody", TALLY_DATABASE_URL=database_url)
+    assert unknown.returncode == 1
+    assert "no token nobody" in unknown.stderr
+
+
 MISSING = [
     ({}, "TALLY_FUNCTION"),
     ({"TALLY_FUNCTION": "ingets"}, "ingest"),

@@ -28,4 +28,4 @@ ON CONFLICT (token_hash) DO NOTHING;
 
 -- name: revoke_token
 -- Ends a token; what it sent stays.
-UPDATE api_tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id;
+UPDATE api_tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING id;
