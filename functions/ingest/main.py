@@ -67,6 +67,7 @@ async def usage_log(request: Request) -> Response:
 
 @cache
 def _target() -> Handler:
+    _ingest()  # loads Pub/Sub's client: the startup probe waits for it, so that no event has to
     health = health_routes(_guard())
     return service("ingest", {"/v1/events": {"POST": events}, "/api/usage-log": {"POST": usage_log}, **health})
 

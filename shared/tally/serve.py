@@ -14,8 +14,11 @@ from tally.settings import FunctionName, expected, read, variable
 # Beside this package in a checkout and in the image.
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
-# The Functions Framework would read these: another server, or more processes, than the one that is tested.
-_FRAMEWORK_VARIABLES = frozenset({"CLOUD_RUN_TIMEOUT_SECONDS", "DEBUG", "WORKERS"})
+# The Functions Framework would read these: another server than the one that is tested, or one that ends when busy.
+_FRAMEWORK_VARIABLES = frozenset({"CLOUD_RUN_TIMEOUT_SECONDS", "DEBUG"})
+# Batches, remembered tokens and connections are a process's own: a second one would halve the batches and open twice
+# the connections that Terraform counts for an instance. Whoever needs more has more instances.
+_WORKERS = "1"
 
 
 def to_serve(function: str | None) -> FunctionName:
@@ -52,7 +55,7 @@ def serve(function: FunctionName, host: str, port: int) -> None:
     """
     for name in _FRAMEWORK_VARIABLES:
         os.environ.pop(name, None)
-    os.environ[variable("function")] = function
+    os.environ |= {"WORKERS": _WORKERS, variable("function"): function}
     target = ["--target", function, "--source", str(_source(function)), "--asgi"]
     sys.argv = ["functions_framework", *target, "--host", host, "--port", str(port)]
     runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
