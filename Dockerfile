@@ -25,7 +25,9 @@ RUN printf '#!/opt/venv/bin/python\nfrom tally.cli import main\n\nmain()\n' > /o
 COPY migrations migrations
 COPY functions functions
 COPY shared shared
-RUN python -m compileall -q --invalidation-mode unchecked-hash /app
+# Whoever it runs as may read it, and only read it, whatever umask the checkout was made with.
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app \
+    && chmod -R u=rwX,go=rX /app
 
 
 FROM python

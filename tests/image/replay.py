@@ -168,7 +168,14 @@ class _Build:
             if file.is_file() and self._ignored.passes(relative):
                 to = self.stage.path(target) / relative.relative_to(source)
                 to.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, to)
+                shutil.copyfile(file, to)
+        _make_private(self.stage.path(target))
+
+
+def _make_private(path: Path) -> None:
+    """As it is in a checkout that was made with umask 077: a build gets the modes that files have there."""
+    for one in (path, *path.rglob("*")):
+        one.chmod(0o700 if one.is_dir() else 0o600)
 
 
 def _base(work: Path) -> Path:

@@ -144,9 +144,9 @@ def test_all_that_is_imported_lies_in_the_image(machine: Machine) -> None:
     files, (path, base) = map(json.loads, machine.run("python", "-c", LOADED, *mains).splitlines())
     image = str(machine.image.root)
     assert len([file for file in files if file and file.startswith(f"{image}/app/shared/tally/")]) > 50
-    elsewhere = [one for one in (*filter(None, files), *filter(None, path)) if not one.startswith((image, base))]
-    assert elsewhere == []
-    assert str(ROOT) not in "\n".join([*filter(None, files), *path])
+    places = [Path(one) for one in (*files, *path) if one]
+    assert [one for one in places if not any(one.is_relative_to(folder) for folder in (image, base))] == []
+    assert [one for one in places if one.is_relative_to(ROOT)] == []
 
 
 def test_what_is_installed_is_in_the_lock(image: Image) -> None:
@@ -179,6 +179,14 @@ def test_it_runs_as_nobody_in_particular_and_serves(image: Image) -> None:
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", image.user)
     assert image.command == ["tally", "serve"]
     assert image.folder == PurePosixPath("/app")
+
+
+def test_whoever_runs_it_may_read_all_of_it_and_change_nothing(image: Image) -> None:
+    paths = [one for folder in ("/opt/venv", "/app") for one in (image.path(folder), *image.path(folder).rglob("*"))]
+    of_others = {path: path.stat().st_mode & 0o007 for path in paths if not path.is_symlink()}
+    assert len(of_others) > 5000
+    assert {mode for path, mode in of_others.items() if path.is_dir()} == {0o005}
+    assert {mode for path, mode in of_others.items() if path.is_file()} <= {0o004, 0o005}
 
 
 def test_the_base_is_one_image_for_good() -> None:
