@@ -2,52 +2,21 @@
 #
 # It runs the image that the services run: the new one would refuse the old schema until the migration is through, or
 # for good where that fails, while events come in.
-resource "google_cloud_run_v2_job" "rollup" {
-  count = var.serving_image == null ? 0 : 1
+module "rollup" {
+  source = "./modules/job"
 
-  name                = "tally-rollup"
-  location            = var.region
-  deletion_protection = false # as in modules/service
+  name    = "rollup"
+  region  = var.region
+  image   = var.serving_image
+  account = local.owner_account
+  command = ["python", "functions/rollup/main.py"]
+  timeout = 3600 # catching up after a long outage; meanwhile other runs find it busy and end
+  network = local.run_network
 
-  template {
-    template {
-      service_account       = local.owner_account
-      execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
-      # Catching up after a long outage takes that; meanwhile other runs find it busy and end.
-      timeout     = "3600s"
-      max_retries = 0 # the next run does what this one could not
+  environment = merge(local.database_environment.owner, {
+    TALLY_LOG_LEVEL          = var.log_level
+    TALLY_RAW_RETENTION_DAYS = var.raw_retention_days
+  })
 
-      vpc_access {
-        egress = "PRIVATE_RANGES_ONLY"
-        network_interfaces {
-          network    = local.run_network.network
-          subnetwork = local.run_network.subnetwork
-        }
-      }
-
-      containers {
-        image   = var.serving_image
-        command = ["python", "functions/rollup/main.py"]
-
-        resources {
-          limits = { cpu = "1", memory = "512Mi" } # PostgreSQL does the work
-        }
-
-        dynamic "env" {
-          for_each = merge(local.database_environment.owner, {
-            TALLY_LOG_LEVEL          = var.log_level
-            TALLY_RAW_RETENTION_DAYS = var.raw_retention_days
-          })
-          content {
-            name  = env.key
-            value = env.value
-          }
-        }
-      }
-    }
-  }
-
-  lifecycle {
-    ignore_changes = [client, client_version]
-  }
+  depends_on = [google_project_service.api]
 }

@@ -49,5 +49,25 @@ locals {
       why   = "Of ${var.database.max_connections} connections few are left. Who comes then is refused, with 503."
       first = "who holds them? pg_stat_activity by user and application_name."
     }
+
+    database_transaction_ids = {
+      on       = true
+      title    = "Database: transaction ids"
+      severity = "CRITICAL"
+      query    = "max by (database_id) (${local.series.transaction_ids}) > 0.5"
+      lasts    = "1800s"
+      why      = "Vacuum does not get through. When its transaction ids are used up, PostgreSQL accepts no more writes."
+      first    = "what holds vacuum up? An old transaction, a replication slot, a prepared transaction."
+    }
+
+    replica_lag = {
+      on       = var.replica != null
+      title    = "Database: replica"
+      severity = "WARNING"
+      query    = format("max(%[1]s) > 60 or min(%[1]s) < 0", local.series.replica_lag)
+      lasts    = "300s"
+      why      = "The replica, and every answer of query with it, is more than a minute behind, or gets nothing."
+      first    = "is it large enough? Does a long question hold up what comes in? `replica = null`: the primary."
+    }
   }
 }

@@ -42,7 +42,7 @@ locals {
     ]
     job_runs = ["run.googleapis.com/job/completed_execution_count", "job"]
     rollups = [
-      "run.googleapis.com/job/completed_execution_count", "job", "job_name='tally-rollup'", "result='succeeded'"
+      "run.googleapis.com/job/completed_execution_count", "job", "job_name='tally-rollup'", "result!='failed'"
     ]
 
     # Parts of 1, but for bytes and connections.
@@ -51,6 +51,10 @@ locals {
     disk        = ["cloudsql.googleapis.com/database/disk/utilization", "database"]
     disk_bytes  = ["cloudsql.googleapis.com/database/disk/bytes_used", "database"]
     memory      = ["cloudsql.googleapis.com/database/memory/utilization", "database"]
+
+    # Seconds, below 0 when replication has stopped; part of the 2 billion that may pass between two vacuums.
+    replica_lag     = ["cloudsql.googleapis.com/database/replication/replica_lag", "database"]
+    transaction_ids = ["cloudsql.googleapis.com/database/postgresql/transaction_id_utilization", "database"]
 
     certificate_days = ["monitoring.googleapis.com/uptime_check/time_until_ssl_cert_expires", "uptime"]
     uptime           = ["monitoring.googleapis.com/uptime_check/check_passed", "uptime"]

@@ -1,9 +1,10 @@
 # Services and jobs, from inside and from outside.
 locals {
-  # Behind the load balancer /health is query's; a GET of /v1/events reaches ingest, which takes a POST only.
+  # Behind the load balancer /health is query's. An event with a token that nobody has reaches ingest, which asks the
+  # database for it: 401 where all is well, 503 where the database or its schema is missing.
   uptime_checks = !var.uptime_checks || var.serving_image == null ? {} : {
     ingest = var.domain == null ? { url = module.ingest.uri, path = "/health/ready", status = 200 } : {
-      url = "https://${var.domain}", path = "/v1/events", status = 405
+      url = "https://${var.domain}", path = "/v1/events", status = 401
     }
     query = {
       url = var.domain == null ? module.query.uri : "https://${var.domain}", path = "/health/ready", status = 200
@@ -108,10 +109,12 @@ resource "google_monitoring_uptime_check_config" "service" {
   user_labels  = { app = "tally" }
 
   http_check {
-    path         = each.value.path
-    port         = 443
-    use_ssl      = true
-    validate_ssl = true
+    path           = each.value.path
+    port           = 443
+    use_ssl        = true
+    validate_ssl   = true
+    request_method = each.value.status == 401 ? "POST" : "GET"
+    headers        = each.value.status == 401 ? { Authorization = "Bearer tly_uptime_check" } : {} # no secret
 
     accepted_response_status_codes { status_value = each.value.status }
   }

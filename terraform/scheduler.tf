@@ -16,7 +16,7 @@ locals {
 resource "google_cloud_run_v2_job_iam_member" "rollup" {
   count = var.serving_image == null ? 0 : 1
 
-  name     = google_cloud_run_v2_job.rollup[0].name
+  name     = module.rollup.name
   location = var.region
   role     = "roles/run.invoker"
   member   = "serviceAccount:${local.scheduler_account}"

@@ -19,6 +19,13 @@ from tests.support.postgres import Server, running_server, settings_of
 _FOREIGN = ("TALLY_", "PUBSUB_")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file run in one process, since they share functions and databases; those of deploy share nothing."""
+    for item in items:
+        if "deploy" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
     """No setting of whoever runs the tests is in force, and none that a test sets stays."""

@@ -69,10 +69,10 @@ run "what_is_on_by_default" {
   assert {
     condition = tolist(keys(google_monitoring_alert_policy.policy)) == tolist([
       "completeness", "database_connections", "database_cpu", "database_disk", "database_memory",
-      "dead_letters_in_database", "dead_letters_in_pubsub", "errors", "job_failures", "latency", "oldest_message",
-      "pushes_refused", "rollup_stalled", "unexpected_errors", "uptime",
+      "database_transaction_ids", "dead_letters_in_database", "dead_letters_in_pubsub", "errors", "job_failures",
+      "latency", "oldest_message", "pushes_refused", "rollup_stalled", "unexpected_errors", "uptime",
     ])
-    error_message = "no_events has to be asked for, and a certificate of one's own needs a domain."
+    error_message = "no_events has to be asked for; a certificate needs a domain, and lag a replica."
   }
   assert {
     condition     = length(google_billing_budget.tally) == 0
@@ -103,7 +103,7 @@ run "queries_name_what_they_watch" {
   }
   assert {
     condition = (
-      strcontains(local.policies.rollup_stalled.query, "result='succeeded'}[30m]") &&
+      strcontains(local.policies.rollup_stalled.query, "result!='failed'}[30m]") &&
       local.policies.rollup_stalled.lasts == "1800s"
     )
     error_message = "An hour is half looked back, half waited."
@@ -122,7 +122,8 @@ run "the_dashboard_shows_the_same_measures" {
   assert {
     condition = alltrue([
       for name in setsubtract(
-        keys(local.measures), ["certificate_days", "disk", "job_failures", "pushes", "rollups", "uptime"]
+        keys(local.measures), ["certificate_days", "disk", "job_failures", "pushes", "replica_lag", "rollups",
+        "transaction_ids", "uptime"]
       ) : strcontains(google_monitoring_dashboard.tally.dashboard_json, local.series[name])
     ])
     error_message = "Each measure that has a course is drawn."
@@ -159,7 +160,7 @@ run "behind_a_domain_each_is_asked_through_it" {
       check.monitored_resource[0].labels.host, check.http_check[0].path,
       check.http_check[0].accepted_response_status_codes[0].status_value
       ] } == {
-      ingest = ["usage.example.com", "/v1/events", 405]
+      ingest = ["usage.example.com", "/v1/events", 401]
       query  = ["usage.example.com", "/health/ready", 200]
     }
     error_message = "The load balancer gives /health to query, so ingest is asked what it refuses."

@@ -22,9 +22,7 @@ run "without_an_image_there_is_everything_but_what_runs_it" {
   assert {
     condition = (
       module.ingest.uri == null && module.record.uri == null && module.query.uri == null
-      && length(google_cloud_run_v2_job.migrate) == 0
-      && length(google_cloud_run_v2_job.rollup) == 0
-      && length(google_cloud_run_v2_job.admin) == 0
+      && module.migrate.name == null && module.rollup.name == null && module.admin.name == null
       && length(google_cloud_scheduler_job.rollup) == 0
     )
     error_message = "Nothing can run without an image."
@@ -46,10 +44,7 @@ run "the_first_migration_comes_before_the_services" {
     serving_image = null
   }
   assert {
-    condition = (
-      length(google_cloud_run_v2_job.migrate) == 1 && module.query.uri == null
-      && length(google_cloud_run_v2_job.rollup) == 0
-    )
+    condition     = module.migrate.name == "tally-migrate" && module.query.uri == null && module.rollup.name == null
     error_message = "Only migrate has an image then."
   }
 }

@@ -114,14 +114,11 @@ run "as_applied" {
     error_message = "Backups and point-in-time recovery have to be on."
   }
   assert {
-    condition     = google_cloud_run_v2_job.migrate[0].template[0].template[0].containers[0].image == var.image
+    condition     = module.migrate.image == var.image
     error_message = "migrate runs the new image."
   }
   assert {
-    condition = alltrue([
-      for job in [google_cloud_run_v2_job.rollup[0], google_cloud_run_v2_job.admin[0]] :
-      job.template[0].template[0].containers[0].image == var.serving_image
-    ])
+    condition     = module.rollup.image == var.serving_image && module.admin.image == var.serving_image
     error_message = "Whatever else uses the schema changes with the services."
   }
   assert {
@@ -137,7 +134,7 @@ run "as_applied" {
       == "tally-scheduler@example-project.iam.gserviceaccount.com"
       && google_cloud_run_v2_job_iam_member.rollup[0].member
       == "serviceAccount:tally-scheduler@example-project.iam.gserviceaccount.com"
-      && google_cloud_run_v2_job_iam_member.rollup[0].name == google_cloud_run_v2_job.rollup[0].name
+      && google_cloud_run_v2_job_iam_member.rollup[0].name == module.rollup.name
     )
     error_message = "It has to sign in as the account that may run the job."
   }

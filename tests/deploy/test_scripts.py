@@ -120,7 +120,7 @@ def test_nothing_needs_more_than_bash_3() -> None:
 def test_make_hands_on_what_it_is_given_and_nothing_of_the_environment() -> None:
     environment = {**os.environ, "NAME": "host", "YES": "1", "REGION": "us-central1"}
     shown = subprocess.run(
-        ["make", "--dry-run", "deploy", "PROJECT=shop-usage", "VARS=my own.tfvars"],
+        ["make", "--no-print-directory", "--dry-run", "deploy", "PROJECT=shop-usage", "VARS=my own.tfvars"],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert shown.rstrip().endswith("deploy/deploy.sh PROJECT='shop-usage' VARS='my own.tfvars'")
