@@ -20,9 +20,9 @@ _FOREIGN = ("TALLY_", "PUBSUB_")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one process, since they share functions and databases; those of deploy share nothing."""
+    """The tests of a file run in one process, since they share functions and databases. Those of deploy do not."""
     for item in items:
-        if "deploy" not in item.path.parts:
+        if item.path.parent.name != "deploy":
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
