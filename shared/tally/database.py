@@ -43,8 +43,8 @@ _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-cal
 _QUOTES_ROWS = ("D", "W", "q")
 _QUERY_CANCELED = "57014"
 _NO_PARTITION = "23514"
-# Not there, or there and not granted to this user.
-_UNDEFINED = frozenset({"42P01", "42703", "42883", "3F000", "42501"})
+_UNDEFINED = frozenset({"42P01", "42703", "42883", "3F000"})
+_NOT_GRANTED = "42501"
 
 
 class PartitionMissing(TallyError):
@@ -388,6 +388,9 @@ def _raise_ours(driver_error: BaseException) -> NoReturn:
         raise QuestionTooLarge.advice() from driver_error
     if code in _UNDEFINED:
         raise SchemaMismatch(f'{message}; run "tally migrate".') from driver_error
+    if code == _NOT_GRANTED:
+        advice = '"tally migrate", run as the owner of the tables, grants each function what it needs'
+        raise SchemaMismatch(f"{message}; {advice}.") from driver_error
     if code[:2] in ("22", "23"):
         raise DataRefused(message) from driver_error
     if not code or code == "TLY01" or code[:2] in ("08", "53", "55", "57", "25", "40", "28", "3D", "58"):

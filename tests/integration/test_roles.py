@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from tally import migrate, rollup, tokens
 from tally.database import Store
-from tally.errors import SchemaMismatch
+from tally.errors import SchemaMismatch, Unauthenticated
 from tally.local.roles import USERS, superuser_url_of, url_of
 from tally.recorder import Outcome
 from tally.schema import REVISIONS, SchemaGuard
@@ -53,6 +53,17 @@ FORBIDDEN = [
 def test_a_function_may_do_nothing_that_it_does_not_do(database_url: str, function: str, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(url_of(database_url, function), statement)
+
+
+def test_a_grant_that_is_missing_is_said_with_who_gives_it(database_url: str) -> None:
+    execute(database_url, "REVOKE ALL ON api_tokens FROM tally_ingest")
+    store = Store(settings_of(url_of(database_url, "ingest")), "tests", pool_size=1)
+    with pytest.raises(SchemaMismatch, match=r"permission denied for table api_tokens.*tally migrate.*owner"):
+        tokens.Verifier(store, 0).verify("tly_x")
+    migrate.upgrade(settings_of(database_url))
+    with pytest.raises(Unauthenticated):
+        tokens.Verifier(store, 0).verify("tly_x")
+    store.dispose()
 
 
 def test_a_partition_that_covers_more_than_a_month_is_refused(database_url: str) -> None:
