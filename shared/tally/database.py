@@ -312,7 +312,7 @@ def _connect(url: URL, application: str, options: dict[str, str]) -> pg8000.dbap
         except OSError as error:
             raise pg8000.dbapi.InterfaceError(f"cannot connect to {host} port {port}: {error}") from error
         to["sock"].settimeout(None)
-        _prepare(to["sock"])
+        _set_up(to["sock"])
     return pg8000.dbapi.connect(
         url.username or "tally",
         password=url.password,
@@ -345,13 +345,13 @@ def _cloud_sql_connector(settings: Settings, application: str, options: Mapping[
         except (ClientError, GoogleAuthError, CloudSQLConnectionError, CloudSQLIPTypeError) as error:
             message = f"cannot connect to Cloud SQL instance {settings.cloud_sql_instance}: {error}"
             raise pg8000.dbapi.InterfaceError(message) from error
-        _prepare(connection._usock)  # noqa: SLF001 - the connector makes the socket itself
+        _set_up(connection._usock)  # noqa: SLF001 - the connector makes the socket itself
         return connection
 
     return connect
 
 
-def _prepare(sock: socket.socket) -> None:
+def _set_up(sock: socket.socket) -> None:
     """Without TCP_NODELAY each round trip of pg8000 waits 40 ms for a delayed acknowledgement.
 
     A server that vanishes without a word (a failover) is given up within half a minute, not after a quarter of an hour.

@@ -3,11 +3,11 @@
 import hashlib
 import re
 import signal
-import time
 
 import pytest
 
 from tests.deploy.harness import PROJECT, Outcome, Place
+from tests.support.waiting import eventually
 
 
 def tag_of(place: Place) -> str:
@@ -266,21 +266,19 @@ def beginning(command: str) -> str:
 
 
 def test_an_interruption_says_what_was_reached_and_leaves_nothing_behind(place: Place) -> None:
-    sleeping = place.folder / "sleeping"
+    migrating_now, told = place.folder / "migrating_now", place.folder / "told"
     migrating = place.tools / "gcloud"
     real = migrating.read_text()
-    hook = (
-        f'if sys.argv[1:5] == ["run", "jobs", "execute", "tally-migrate"]:\n    open({str(sleeping)!r}, "w").close()\n'
-    )
-    hook += "    import time\n    time.sleep(1)\n"
+    hook = 'if sys.argv[1:5] == ["run", "jobs", "execute", "tally-migrate"]:\n'
+    hook += f'    open({str(migrating_now)!r}, "w").close()\n'
+    hook += f"    import time\n    while not os.path.exists({str(told)!r}):\n        time.sleep(0.01)\n"
     migrating.write_text(
-        real.replace('if __name__ == "__main__":\n', f'import sys\n{hook}if __name__ == "__main__":\n')
+        real.replace('if __name__ == "__main__":\n', f'import os, sys\n{hook}if __name__ == "__main__":\n')
     )
     process = place.start("deploy.sh", f"PROJECT={PROJECT}", "REGION=europe-west1", "YES=1")
-    while not sleeping.exists():
-        assert process.poll() is None
-        time.sleep(0.02)
+    eventually(lambda: migrating_now.exists() or process.poll() is not None, "the migration")
     process.send_signal(signal.SIGTERM)
+    told.touch()
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Interrupted." in said
