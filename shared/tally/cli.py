@@ -100,7 +100,7 @@ def up(
 def serve(
     function: Annotated[
         str | None,
-        typer.Argument(help="ingest, record, query, rollup or migrate.", show_default="TALLY_FUNCTION"),
+        typer.Argument(help="ingest, record, query, admin, rollup or migrate.", show_default="TALLY_FUNCTION"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a container's own
     port: Annotated[int, typer.Option(min=1, max=65535, envvar="PORT", help="Port to listen on.")] = 8080,

@@ -35,7 +35,11 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
             *(cube.table.name for cube in CUBES),
         )
     },
-    "admin": {"SELECT": (*_SCHEMA, "api_tokens"), "INSERT": ("api_tokens",), "UPDATE": ("api_tokens",)},
+    "admin": {
+        "SELECT": (*_SCHEMA, "api_tokens", "audit_log", "exchange_rates", "price_book", "prices"),
+        "INSERT": ("api_tokens", "audit_log", "exchange_rates", "prices"),
+        "UPDATE": ("api_tokens", "exchange_rates", "price_book", "prices"),
+    },
 }
 # What is no table, by function.
 OTHERS: Mapping[GrantedFunction, Sequence[str]] = {

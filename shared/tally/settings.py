@@ -21,7 +21,7 @@ from tally.errors import ConfigurationError
 
 PREFIX = "TALLY_"
 
-FunctionName = Literal["ingest", "record", "query", "rollup", "migrate"]
+FunctionName = Literal["ingest", "record", "query", "admin", "rollup", "migrate"]
 # Those that may have a database user of their own which owns nothing.
 GrantedFunction = Literal["ingest", "record", "query", "admin"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         None,
         description="API token that `tally up` registers with scope admin; made and kept when not given.",
     )
-    function: Annotated[FunctionName | None, Expects("one of ingest, record, query, rollup, migrate")] = Field(
+    function: Annotated[FunctionName | None, Expects("one of ingest, record, query, admin, rollup, migrate")] = Field(
         None, description="Which function an image serves."
     )
     database_url: Annotated[

@@ -45,7 +45,7 @@ class Chain:
         self.topic = set_up(emulator.host, f"project-{uuid.uuid4().hex[:8]}", f"{record.url}/push")
         own = {"topic": self.topic, "PUBSUB_EMULATOR_HOST": emulator.host}
         ingest, query = functions.start_all([("ingest", database_url, own), ("query", database_url, {})])
-        self.stack = Stack(database_url, ingest, record, query)
+        self.stack = Stack(database_url, ingest, record, query, functions)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PUBSUB_EMULATOR_HOST", emulator.host)
             self._publisher = PublisherClient()

@@ -151,7 +151,7 @@ def test_a_first_start_without_samples_has_no_events(folder: Path, run: Run) -> 
 
 
 def test_stack_json_names_every_process(run: Run) -> None:
-    assert sorted(run.pids) == ["gateway", "ingest", "postgres", "query", "record", "rollup"]
+    assert sorted(run.pids) == ["admin", "gateway", "ingest", "postgres", "query", "record", "rollup"]
     assert alive(run.pids) == list(run.pids)
 
 
@@ -181,7 +181,7 @@ def test_the_other_commands_work_on_the_stack_of_the_same_folder(run: Run) -> No
     assert "at migration" in tally("migrate")
 
 
-@pytest.mark.parametrize("name", ["record", "ingest", "query", "gateway", "postgres", "rollup"])
+@pytest.mark.parametrize("name", ["record", "ingest", "query", "admin", "gateway", "postgres", "rollup"])
 def test_a_killed_process_is_started_again_and_no_event_is_lost(run: Run, name: str) -> None:
     before, stored = run.pids[name], run.stored()
     os.kill(before, signal.SIGKILL)

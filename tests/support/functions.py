@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,12 @@ class Stack:
     ingest: Function
     record: Function
     query: Function
+    functions: Functions
+
+    @cached_property
+    def admin(self) -> Function:
+        """admin on the same database, started when it is first asked for."""
+        return self.functions.start("admin", self.database_url)
 
     def send(self, events: object, token: str = ADMIN, **headers: str) -> httpx.Response:
         """POST /v1/events as JSON."""
@@ -222,7 +229,7 @@ def start_stack(functions: Functions, database_url: str, **settings: object) -> 
     record = functions.start("record", database_url, **settings)
     own = {"record_url": record.url, **settings}
     ingest, query = functions.start_all([("ingest", database_url, own), ("query", database_url, settings)])
-    return Stack(database_url, ingest, record, query)
+    return Stack(database_url, ingest, record, query, functions)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
 from tally import __version__, jsontext
-from tally.http import endpoints, ingest_description
+from tally.http import endpoints, ingest_description, management
 from tally.http.api import JsonAnswer, health
 from tally.http.refusals import PROBLEM_SCHEMAS, refusal_components
 
@@ -33,6 +33,7 @@ _TAGS = [
     {"name": "system B", "description": "The bot platform's activity, accounts and diagnostics."},
     {"name": "system C", "description": "The generator's statistics, records and forecast."},
     {"name": "system D", "description": "The API gateway's statistics of calls, tokens and routes."},
+    {"name": "management", "description": "Prices, exchange rates, budgets, and who changed them. Scope `admin`."},
     {"name": "health", "description": "For whoever watches the functions. No token."},
 ]
 _SECURITY_SCHEMES = {
@@ -58,9 +59,10 @@ def document() -> dict[str, Any]:
         generate_unique_id_function=lambda route: route.name,
     )
     endpoints.include(app)
+    management.include(app)
     app.include_router(health)
     described = app.openapi()
-    for router in (*endpoints.ROUTERS, health):
+    for router in (*endpoints.ROUTERS, *management.ROUTERS, health):
         for route in router.routes:
             if isinstance(route, APIRoute):
                 path = described["paths"][route.path]

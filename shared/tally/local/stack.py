@@ -25,8 +25,8 @@ from tally.local.stackfile import remove_stack_file, running_stack, write_stack_
 from tally.serve import FUNCTIONS
 from tally.settings import Settings, variable
 
-_SERVICES = ("record", "ingest", "query")  # in the order of their start: ingest needs to know where record is
-_STOP_ORDER = ("gateway", "ingest", "record", "query", "rollup")
+_SERVICES = ("record", "ingest", "query", "admin")  # in the order of their start: ingest needs to know where record is
+_STOP_ORDER = ("gateway", "ingest", "record", "query", "admin", "rollup")
 _ROLLUP_SECONDS = 5
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.1

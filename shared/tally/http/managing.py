@@ -1,0 +1,162 @@
+"""How endpoints manage things: who may, one transaction a request, bodies read exactly and checked in words."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, FastAPI, Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from tally import audit, jsontext
+from tally.clock import Clock
+from tally.database import Store
+from tally.errors import FieldError, Unprocessable, UnsupportedMediaType
+from tally.http.auth import Authenticator
+from tally.http.body import read_body
+from tally.principal import Principal
+from tally.schema import SchemaGuard
+
+Answer = TypeVar("Answer")
+Model = TypeVar("Model", bound=BaseModel)
+_MAX_BODY_BYTES = 1024 * 1024
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Managing:
+    """What the endpoints of one application share."""
+
+    store: Store
+    guard: SchemaGuard
+    clock: Clock
+    authenticator: Authenticator
+
+    def serve(self, app: FastAPI) -> None:
+        """Makes this what the endpoints of `app` manage with."""
+        app.state.managing = self
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One request's work: an open transaction, who asks, and the database's time (UTC)."""
+
+    connection: Connection
+    principal: Principal
+    now: datetime
+
+    def audit(
+        self,
+        action: str,
+        kind: str,
+        subject_id: object,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Notes a change in the audit log, as `tally.audit.write`."""
+        audit.write(self.connection, self.principal, action, kind, subject_id, before=before, after=after)
+
+
+@dataclass(frozen=True, slots=True)
+class Manage:
+    """Works for one request: `await manage(work)`, where `work` makes the answer from an `Act`."""
+
+    managing: Managing
+    principal: Principal
+
+    async def __call__(self, work: Callable[[Act], Answer]) -> Answer:
+        """The answer of `work`, committed. It runs in a thread; what it raises rolls everything back."""
+        return await run_in_threadpool(self._work, work)
+
+    def _work(self, work: Callable[[Act], Answer]) -> Answer:
+        self.managing.guard.check()
+        now = self.managing.clock.now()
+        with self.managing.store.transaction() as connection:
+            return work(Act(connection, self.principal, now))
+
+
+async def _manager(request: Request) -> Manage:
+    managing: Managing = request.app.state.managing
+    return Manage(managing, await managing.authenticator.authenticate(request, "admin"))
+
+
+async def _reader(request: Request) -> Manage:
+    managing: Managing = request.app.state.managing
+    return Manage(managing, await managing.authenticator.authenticate(request, "read"))
+
+
+# Dependencies of endpoints: the caller may manage everything; the caller may read (its own, which the work decides).
+Manager = Annotated[Manage, Depends(_manager)]
+Reader = Annotated[Manage, Depends(_reader)]
+
+
+class Body(BaseModel):
+    """A body of JSON. An unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def read_model(request: Request, model: type[Model]) -> Model:
+    """The body of a request as `model`; its numbers are exact.
+
+    Raises:
+        UnsupportedMediaType: it is not said to be JSON.
+        PayloadTooLarge, Malformed: as `read_body` and `jsontext.parse`.
+        Unprocessable: names every field that is at fault, and the nearest known name for a misspelt one.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+        raise UnsupportedMediaType(f"Send the body as Content-Type: {_JSON}.")
+    return checked(model, jsontext.parse(await read_body(request, _MAX_BODY_BYTES)))
+
+
+def checked(model: type[Model], value: object) -> Model:
+    """`value` (parsed JSON) as `model`.
+
+    Raises:
+        Unprocessable: as `read_model`.
+    """
+    where = jsontext.nul_in(value)
+    if where is not None:
+        raise _refused([{"field": where, "message": "has a NUL character"}])
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _refused([_fault(model, fault) for fault in error.errors(include_url=False)]) from None
+
+
+def refused(field: str, message: str, value: object = None) -> Unprocessable:
+    """The 422 for one field that does not fit the others, or what is there already."""
+    return _refused([_with_value({"field": field, "message": message}, value)])
+
+
+def body_of(model: type[BaseModel], example: Mapping[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of an endpoint that reads `model`."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema, "example": dict(example)}}}}
+
+
+def _refused(faults: list[FieldError]) -> Unprocessable:
+    told = "; ".join(f"{fault['field'] or 'body'}: {fault['message']}" for fault in faults)
+    return Unprocessable(f"Nothing was changed. {told}.", faults)
+
+
+def _fault(model: type[BaseModel], fault: Any) -> FieldError:
+    field = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(field, model.model_fields, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(model.model_fields)}"
+        return {"field": field[:200], "message": f"is not a field here{hint}"}
+    message = "is missing" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+    return _with_value({"field": field, "message": message}, None if fault["type"] == "missing" else fault["input"])
+
+
+def _with_value(fault: FieldError, value: object) -> FieldError:
+    """`fault` with the value given, cut short; what is no scalar is not shown."""
+    if value is not None and not isinstance(value, (dict, list)):
+        fault["value"] = str(value)[:100]
+    return fault
