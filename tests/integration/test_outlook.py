@@ -1,18 +1,25 @@
 """What `/v1/forecast` learns from is what was counted by hand, in every zone, half of it folded or not."""
 
+import io
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from rich.console import Console
 
 from tally import jsontext
+from tally.clock import Clock
 from tally.database import Store
 from tally.usage.exhaustion import BudgetState
 from tally.usage.forecast_question import answer, parse_forecast_question
+from tally.usage.forecast_table import rendered
 from tally.usage.inquiry import Inquiry
 from tally.usage.outlook import outlook
 from tests.support.forecast_oracle import forecast_of
@@ -120,3 +127,38 @@ def test_the_first_budget_to_run_out_is_told(store: Store) -> None:
     assert ends(("100", "total", "70")) == str(today + timedelta(days=15))
     assert ends(("100", "total", "70"), ("20", "total", "15"), ("3", "day", "0")) == str(today + timedelta(days=3))
     assert ends(("3", "day", "0"), ("1000", "month", "0")) is None
+
+
+def tally_forecast(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "tally.cli", "forecast", *options],
+        env=os.environ | {"TALLY_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_command_prints_what_the_interface_answers(half: HalfFolded) -> None:
+    with half.store.connect() as connection:
+        today = Clock(half.store).now().astimezone(ZoneInfo("Asia/Tokyo")).date()
+        inquiry = Inquiry(connection, EVERYBODY, datetime.combine(today, time(12), ZoneInfo("Asia/Tokyo")))
+        options = [("history_days", "366"), ("timezone", "Asia/Tokyo"), ("currency", "RUB"), ("model", "gpt-4")]
+        question = parse_forecast_question([*options, ("model", "gpt-4o")], NOW)
+        expected = answer(inquiry, question)
+    assert expected["tokens"] > 0
+    given = [part for name, value in options for part in (f"--{name.replace('_', '-')}", value)]
+    done = tally_forecast(half.url, *given, "--model", "gpt-4o")
+    assert (done.returncode, done.stderr) == (0, "")
+    out = io.StringIO()
+    Console(file=out, width=10_000, markup=False, highlight=False).print(rendered(question, expected))
+    assert done.stdout == out.getvalue()
+
+
+def test_a_database_without_the_migrations_is_one_line_with_the_command(empty_database_url: str) -> None:
+    done = tally_forecast(empty_database_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "tally migrate" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
-from tally.usage.forecast import backtest_error_percent, forecast
+from tally.usage.forecast import method_for
 from tally.usage.interval import Estimate
 from tests.support.oracle import Fact, Row, metric, one_decimal
 
@@ -26,8 +26,8 @@ def forecast_of(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) 
         past = _since_it_began(past)
     tokens = [Decimal(sum(fact.counts.get("total_tokens", 0) for fact in group)) for group in past]
     costs_by_day = [_cost(group, currency) for group in past]
-    found, costs = forecast(tokens, days, between=1), forecast(costs_by_day, days, between=1)
-    error = backtest_error_percent(tokens)
+    method, error = method_for(tokens)
+    found, costs = (method(values, days, between=1) for values in (tokens, costs_by_day))
     unconverted = sum(bool(fact.costs) and currency not in fact.costs for fact in counted)
     return {
         "tokens": round(found.total.expected),

@@ -1,5 +1,6 @@
 """The average, what a history is, and the backtest: against numbers that can be counted on paper, and statistics."""
 
+import random
 from collections.abc import Sequence
 from decimal import Decimal
 from statistics import NormalDist, stdev
@@ -8,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tally.usage.forecast import average, backtest_error_percent, forecast, history_begins
+from tally.usage.forecast import (
+    average,
+    backtest_error_percent,
+    forecast,
+    history_begins,
+    method_for,
+    weekday_or_average,
+)
 from tally.usage.interval import CONFIDENCE, Estimate
 
 AMOUNTS = st.decimals(0, 10**15, places=10)
@@ -118,7 +126,8 @@ def test_the_backtest_forecasts_each_week_from_the_days_before_it() -> None:
 
 
 def test_what_was_always_the_same_was_forecast_without_error() -> None:
-    assert backtest_error_percent(decimals(*[5] * 14)) == 0
+    for method in (average, weekday_or_average):
+        assert backtest_error_percent(decimals(*[5] * 14), method) == 0
 
 
 def test_a_day_of_nothing_was_forecast_wrongly_too() -> None:
@@ -127,4 +136,18 @@ def test_a_day_of_nothing_was_forecast_wrongly_too() -> None:
 
 @pytest.mark.parametrize("history", [[5] * 13, [0] * 40, []])
 def test_with_fewer_than_seven_days_to_compare_the_error_is_not_known(history: list[int]) -> None:
-    assert backtest_error_percent(decimals(*history)) is None
+    assert backtest_error_percent(decimals(*history), weekday_or_average) is None
+    assert method_for(decimals(*history)) == (weekday_or_average, None)
+
+
+def test_the_method_is_the_one_that_was_less_wrong() -> None:
+    week = [100, 100, 100, 100, 100, 30, 0]
+    method, error = method_for(decimals(*week * 5))
+    assert method is weekday_or_average
+    assert error == backtest_error_percent(decimals(*week * 5), weekday_or_average)
+    rng = random.Random(1)
+    noise = decimals(*(rng.randint(1, 1000) for _ in range(84)))
+    method, error = method_for(noise)
+    assert method is average
+    assert error == backtest_error_percent(noise, average)
+    assert forecast(noise, 30) == average(noise, 30)

@@ -1,18 +1,20 @@
 """What the coming days will bring, from what each past day brought. Pure.
 
-The method in force is `forecast`: the weekday method where there are two weeks to learn a week's pattern from, else the
+The method in force is whichever of two was less wrong about the weeks of the history itself: that of weekdays, or the
 plain average. docs/forecast.md compares it with others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from statistics import median
+from typing import Protocol
 
 from tally.usage.interval import Estimate, Forecast, estimate
 from tally.usage.weekday import weekday
 
-# Days that a backtest learns from before it forecasts the first week.
+# Days that a backtest learns from before it forecasts the first week, and how many weeks it forecasts at most.
 _LEARNT = 7
+_MOST_COMPARED = 52
 # A day is out of line with so many times the median, in an average of at least so many days.
 _OUT_OF_LINE = 10
 _LEAST_DAYS = 5
@@ -20,18 +22,38 @@ _LEAST_DAYS = 5
 _UNSEEN = Decimal("0.5")
 _ZERO = Decimal(0)
 
-Method = Callable[[Sequence[Decimal], int], Forecast]
 
-
-def forecast(history: Sequence[Decimal], days: int, between: int = 0) -> Forecast:
-    """The coming `days` (at least one) from the daily values of the past, oldest first.
+class Method(Protocol):
+    """Forecasts the coming `days` (at least one) from the daily values of the past, oldest first.
 
     They begin `between` days after the day that follows the last one of the past.
     """
+
+    def __call__(self, history: Sequence[Decimal], days: int, between: int = 0) -> Forecast:
+        """The forecast."""
+        ...
+
+
+def forecast(history: Sequence[Decimal], days: int, between: int = 0) -> Forecast:
+    """What the method in force says: see `Method`."""
+    method, _ = method_for(history)
+    return method(history, days, between)
+
+
+def method_for(history: Sequence[Decimal]) -> tuple[Method, Decimal | None]:
+    """The method that was least wrong about the weeks of the history, and its `backtest_error_percent`."""
+    error, error_of_average = (backtest_error_percent(history, method) for method in (weekday_or_average, average))
+    if error is not None and error_of_average is not None and error_of_average < error:
+        return average, error_of_average
+    return weekday_or_average, error
+
+
+def weekday_or_average(history: Sequence[Decimal], days: int, between: int = 0) -> Forecast:
+    """The method of weekdays, or the average where there is no week's pattern to learn: see `Method`."""
     return weekday(history, days, between) or average(history, days)
 
 
-def average(history: Sequence[Decimal], days: int) -> Forecast:
+def average(history: Sequence[Decimal], days: int, between: int = 0) -> Forecast:  # noqa: ARG001 - as in Method
     """Every coming day is the mean of the past ones.
 
     Days are taken as independent and normally distributed around one mean, of which the mean of T past days is an
@@ -79,15 +101,15 @@ def history_begins(requests: Sequence[int]) -> int:
     return first + 1 if any(requests[first + 1 :]) else first
 
 
-def backtest_error_percent(history: Sequence[Decimal], method: Method = forecast) -> Decimal | None:
+def backtest_error_percent(history: Sequence[Decimal], method: Method) -> Decimal | None:
     """How far off `method` would have been: of 100 in all days, so many were forecast too high or too low.
 
-    Each week up to the last day is forecast from the days before it, at least seven, and compared day by day; with none
-    such, or nothing in all of them, there is no telling, and the answer is None. Not rounded. (Rolling origin: Hyndman
+    Each of the last 52 weeks is forecast from the days before it, at least seven, and compared day by day; with no such
+    week, or nothing in all of them, there is no telling, and the answer is None. Not rounded. (Rolling origin: Hyndman
     and Athanasopoulos, as above, 5.10. Errors relative to the sum of what was: Kolassa and Schütz, "Advantages of the
     MAD/mean ratio over the MAPE", Foresight 6, 2007; days of 0 have no percentage error of their own.)
     """
-    origins = range(len(history) - 7, _LEARNT - 1, -7)
+    origins = range(len(history) - 7, _LEARNT - 1, -7)[:_MOST_COMPARED]
     actual = sum((sum(history[origin : origin + 7], _ZERO) for origin in origins), _ZERO)
     errors = sum((_error(history, origin, method) for origin in origins), _ZERO)
     return errors * 100 / actual if actual else None

@@ -13,7 +13,7 @@ from tally.usage.coverage import Span
 from tally.usage.days import each_day
 from tally.usage.exhaustion import BudgetState, exhausted_on
 from tally.usage.figures import Figures, one_decimal, whole
-from tally.usage.forecast import backtest_error_percent, forecast, history_begins
+from tally.usage.forecast import history_begins, method_for
 from tally.usage.inquiry import Inquiry
 from tally.usage.interval import CONFIDENCE, Estimate
 from tally.usage.spec import Spec
@@ -60,11 +60,11 @@ def outlook(
     """
     today = inquiry.now.astimezone(zone).date()
     past = _past(inquiry, filters, zone, history_days, currency)
-    tokens, costs = (forecast(values, days, _TODAY) for values in (past.tokens, past.costs))
+    method, error = method_for(past.tokens)
+    tokens, costs = (method(values, days, _TODAY) for values in (past.tokens, past.costs))
     dates = [today + day * _DAY for day in range(1, days + 1)]
     tokens_by_day = _adding_up([day.expected for day in tokens.days], _TOKEN)
     cost_by_day = _adding_up([day.expected for day in costs.days], _COST)
-    error = backtest_error_percent(past.tokens)
     ends = [exhausted_on(budget, inquiry.now, zip(dates, cost_by_day, strict=True)) for budget in budgets]
     return {
         "tokens": int(sum(tokens_by_day)),
