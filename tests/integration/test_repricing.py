@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -83,21 +83,18 @@ def record(settings: Settings, calls: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def priced(store: Store, settings: Settings, database_url: str) -> Iterator[dict[str, int]]:
+def priced(store: Store, settings: Settings, database_url: str) -> dict[str, int]:
     """600 events, most of them folded, users detailed and not; the ids of the prices by model."""
-    store_rates(
-        database_url,
-        ExchangeRates(
-            (Rate("USD", "RUB", LONG_AGO.date(), Decimal(80)), Rate("EUR", "USD", LONG_AGO.date(), Decimal("1.25")))
-        ),
-    )
+    rates = (("USD", "RUB", "80"), ("EUR", "USD", "1.25"))
+    known = [Rate(base, quote, LONG_AGO.date(), Decimal(rate)) for base, quote, rate in rates]
+    store_rates(database_url, ExchangeRates(tuple(known)))
     ids = {"small": set_price(store, draft("small", input="2", output="10"))}
     ids["large"] = set_price(store, draft("large", "RUB", input="500.5", cached_input="50", output="2500"))
     record(settings, some_calls(400))
     while fold_step(store, 90, detailed_from=60):
         pass
     record(settings, some_calls(200, seed=2, prefix="unfolded "))
-    yield ids
+    return ids
 
 
 def of_events(url: str) -> dict[str, Decimal]:
@@ -113,14 +110,8 @@ def of_events(url: str) -> dict[str, Decimal]:
 
 
 MEASURES = (
-    "cost:USD",
-    "cost:RUB",
-    "cost:EUR",
-    "unpriced_requests",
-    "list_cost:USD",
-    "sent_cost:USD",
-    "compared_requests",
-)
+    "cost:USD", "cost:RUB", "cost:EUR", "unpriced_requests", "list_cost:USD", "sent_cost:USD", "compared_requests",
+)  # fmt: skip
 
 
 def totals(store: Store) -> dict[tuple[str, ...], dict[str, Decimal]]:
@@ -173,18 +164,14 @@ def test_what_a_preview_says_is_what_is_done(store: Store, database_url: str, pr
     assert after["unpriced_requests"] == costs_after["unpriced"] == 0
     assert after["sent_cost:USD"] != before["sent_cost:USD"]  # senders' costs of the model that had no price
     for currency in ("USD", "RUB"):
-        old, new = (
-            sum(Decimal(one[name]) for one in preview if one["currency"] == currency) for name in ("old", "new")
-        )
-        assert costs_after[currency] - costs_before[currency] == new - old
+        difference = sum(Decimal(one["difference"]) for one in preview if one["currency"] == currency)
+        assert costs_after[currency] - costs_before[currency] == difference
     assert costs_after["EUR"] == costs_before["EUR"]
     assert {one["model"] for one in preview} == {"small", "unheard-of"}
     assert sum(one["unpriced_before"] for one in preview) == costs_before["unpriced"]
 
 
-def test_a_change_is_shown_by_model_and_month_to_the_last_digit(
-    store: Store, settings: Settings, database_url: str
-) -> None:
+def test_a_change_is_shown_by_model_and_month_to_the_last_digit(store: Store, settings: Settings) -> None:
     first = set_price(store, draft("small", input="2", output="10"))
     calls = [
         {"id": str(number), "source": "s", "provider": "acme", "model": "small", "input_tokens": tokens, "time": time}
@@ -194,10 +181,8 @@ def test_a_change_is_shown_by_model_and_month_to_the_last_digit(
     ]
     record(settings, calls)
     set_price(store, draft("small", "RUB", input="0.3", output="10"), replaces=first)
-    found = reprice(store).changes
-    assert [
-        (one["month"], one["currency"], one["events"], one["old"], one["new"], one["difference"]) for one in found
-    ] == [
+    shown = ("month", "currency", "events", "old", "new", "difference")
+    assert [tuple(one[name] for name in shown) for one in reprice(store).changes] == [
         ("2026-04", "RUB", 1, Decimal(0), Decimal("0.0003"), Decimal("0.0003")),
         ("2026-04", "USD", 1, Decimal("0.002"), Decimal(0), Decimal("-0.002")),
         ("2026-05", "RUB", 2, Decimal(0), Decimal("300000.0000003"), Decimal("300000.0000003")),
@@ -232,11 +217,8 @@ def test_a_retired_price_leaves_events_unpriced(store: Store, database_url: str,
     with store.transaction() as connection:
         prices.retire(connection, FINANCE, priced["small"])
     done = reprice(store)
-    left = scalar(
-        database_url,
-        "SELECT count(*) FROM usage_events JOIN dimensions ON key = model_key WHERE value = 'small' AND price_id IS NOT NULL",
-    )
-    assert left == 0
+    of_model = "SELECT count(*) FROM usage_events JOIN dimensions ON key = model_key WHERE value = 'small'"
+    assert scalar(database_url, f"{of_model} AND price_id IS NOT NULL") == 0
     assert sum(one["unpriced_after"] for one in done.changes) > 50
     assert assert_parts_are_the_whole(store)["unpriced_requests"] == of_events(database_url)["unpriced"]
 
@@ -249,18 +231,18 @@ def test_a_crash_in_the_middle_changes_a_whole_number_of_batches_and_the_rest_fo
     with store.transaction() as connection:
         repricing_id = work.begin(connection, FINANCE, Scope())
     # The third batch meets an event whose change is refused, after its costs were taken off the cubes.
-    third = scalar(database_url, "SELECT seq FROM usage_events ORDER BY time, seq OFFSET 130 LIMIT 1")
-    later = f"SELECT seq FROM usage_events JOIN dimensions ON key = model_key WHERE value = 'small' AND list_cost IS NULL AND (time, seq) > (SELECT time, seq FROM usage_events WHERE seq = {third}) ORDER BY time, seq LIMIT 1"
-    [[seq]] = rows(database_url, later)
+    [[seq]] = rows(
+        database_url,
+        "SELECT seq FROM (SELECT seq, model_key, list_cost FROM usage_events ORDER BY time, seq OFFSET 110) AS later"
+        " JOIN dimensions ON key = model_key WHERE value = 'small' AND list_cost IS NULL LIMIT 1",
+    )
     execute(
         database_url,
         "CREATE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN RAISE EXCEPTION ''gone'' USING ERRCODE = ''57P01''; END'",
     )
-    execute(
-        database_url,
-        f"CREATE TRIGGER crash BEFORE UPDATE ON usage_events FOR EACH ROW WHEN (OLD.seq = {seq}) EXECUTE FUNCTION crash()",
-    )
+    crash = f"BEFORE UPDATE ON usage_events FOR EACH ROW WHEN (OLD.seq = {seq}) EXECUTE FUNCTION crash()"
+    execute(database_url, f"CREATE TRIGGER crash {crash}")
     with pytest.raises(StoreUnavailable):
         work.go_on(store, repricing_id, 60, events_a_batch=50)
     with store.connect() as connection:
@@ -294,7 +276,7 @@ def test_while_events_are_stored_and_folded_and_prices_change_every_figure_stays
         return 20 * number
 
     def go_on_folding() -> None:
-        while not over.is_set():
+        while not over.wait(0.05):  # like the job, which leaves the fold to others in between
             fold_step(store, 40, detailed_from=60)
 
     with ThreadPoolExecutor(2) as pool:
@@ -303,7 +285,7 @@ def test_while_events_are_stored_and_folded_and_prices_change_every_figure_stays
             last = priced["small"]
             for number in range(4):
                 last = set_price(store, draft("small", input=str(number + 3), output="10"), replaces=last)
-                done = reprice(store, events_a_batch=30)
+                done = reprice(store, events_a_batch=100)
                 assert done.finished_at is not None
                 assert_parts_are_the_whole(store)
                 older = "price_id IS NOT NULL AND price_id NOT IN (SELECT id FROM prices WHERE retired_at IS NULL)"
@@ -314,7 +296,7 @@ def test_while_events_are_stored_and_folded_and_prices_change_every_figure_stays
         assert assert_parts_are_the_whole(store)["requests"] == 600 + recording.result()
 
 
-def test_two_at_once_do_the_work_once(store: Store, settings: Settings, priced: Mapping[str, int]) -> None:
+def test_two_at_once_do_the_work_once(store: Store, priced: Mapping[str, int]) -> None:
     set_price(store, draft("small", input="4", output="12"), replaces=priced["small"])
     expected = work.preview(store, Scope(), 60)
     with store.transaction() as connection:

@@ -28,7 +28,6 @@ from tally.rollup import folding_of_costs
 
 KIND = "repricing"
 EVENTS_A_BATCH = 2000
-_ALL_TIME = ("-infinity", "infinity")
 _LAST_SEQ = 2**63 - 1
 _BEGINNING: Mapping[str, Any] = {"at_time": "-infinity", "at_seq": -1}
 
@@ -78,9 +77,8 @@ def preview(store: Store, scope: Scope, seconds: float) -> list[dict[str, Any]] 
     changes = Changes()
     with store.snapshot() as connection:
         pricing, codes = Pricing(prices.load(connection), {}), _codes(connection)
-        place: Mapping[str, Any] = _BEGINNING
-        keys = _keys(connection, scope)
-        while events := _batch(connection, scope, keys, place):
+        walk, place = _Walk.through(connection, scope), _BEGINNING
+        while events := walk.batch(connection, place, EVENTS_A_BATCH):
             for event in events:
                 now = _now(event, codes)
                 _note(changes, event, now, _then(event, now, pricing))
@@ -161,10 +159,9 @@ def _step(store: Store, repricing_id: str, pricing: Pricing, events_a_batch: int
             return False
         watermark = connection.execute(statement("repricing", "hold_folding")).scalar_one()
         connection.execute(statement("repricing", "take_book"), {"version": pricing.book.version})
-        scope, place = _repricing(row).scope, _BEGINNING
-        if row["at_time"] is not None:
-            place = {"at_time": row["at_time"], "at_seq": row["at_seq"]}
-        events = _batch(connection, scope, _keys(connection, scope), place, events_a_batch, row["until_seq"])
+        place = _BEGINNING if row["at_time"] is None else {name: row[name] for name in _BEGINNING}
+        walk = _Walk.through(connection, _repricing(row).scope, row["until_seq"])
+        events = walk.batch(connection, place, events_a_batch)
         changes, codes = Changes(_repricing(row).changes), _codes(connection)
         changed = []
         for event in events:
@@ -213,31 +210,36 @@ def _change(
     connection.execute(folding_of_costs(takes_off=False), which)
 
 
-def _keys(connection: Connection, scope: Scope) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for kind, name in (("provider", scope.provider), ("model", scope.model)):
-        keys = None
-        if name is not None:
-            given = {"kind": kind, "name": name}
-            keys = array_text(connection.execute(statement("repricing", "keys"), given).scalars())
-        found[f"{kind}_keys"] = keys
-    return found
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A walk through the events of a scope in order of time, those up to `until_seq`."""
 
+    given: Mapping[str, Any]
 
-def _batch(
-    connection: Connection,
-    scope: Scope,
-    keys: Mapping[str, str | None],
-    place: Mapping[str, Any],
-    events: int = EVENTS_A_BATCH,
-    until_seq: int = _LAST_SEQ,
-) -> list[dict[str, Any]]:
-    lower, upper = (given or unbounded for given, unbounded in zip((scope.lower, scope.upper), _ALL_TIME, strict=True))
-    given = {**keys, "lower_time": lower, "upper_time": upper, **place, "events": events, "until_seq": until_seq}
-    found: list[dict[str, Any]] = jsontext.parse(
-        connection.execute(statement("repricing", "batch"), given).scalar_one().encode()
-    )
-    return found
+    @classmethod
+    def through(cls, connection: Connection, scope: Scope, until_seq: int = _LAST_SEQ) -> "_Walk":
+        def keys(kind: str, name: str | None) -> str | None:
+            if name is None:
+                return None
+            return array_text(
+                connection.execute(statement("repricing", "keys"), {"kind": kind, "name": name}).scalars()
+            )
+
+        return cls(
+            {
+                "lower_time": scope.lower or "-infinity",
+                "upper_time": scope.upper or "infinity",
+                "until_seq": until_seq,
+                "provider_keys": keys("provider", scope.provider),
+                "model_keys": keys("model", scope.model),
+            }
+        )
+
+    def batch(self, connection: Connection, place: Mapping[str, Any], events: int) -> list[dict[str, Any]]:
+        """The next events behind a place."""
+        text = connection.execute(statement("repricing", "batch"), {**self.given, **place, "events": events})
+        found: list[dict[str, Any]] = jsontext.parse(text.scalar_one().encode())
+        return found
 
 
 def _place(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
