@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from tally import jsontext
 from tally.database import statement
 from tally.http.api import JsonAnswer
 from tally.http.endpoints.cursors import Cursor, cursor_behind
@@ -21,7 +22,7 @@ _ENTRY = {
     "actor_id": "0197b0a5-6a5e-7c3f-9d8a-0f4e2b1c7d6e",
     "action": "create",
     "kind": "exchange rate",
-    "subject_id": "USD/RUB 2026-05-01",
+    "subject_id": "USD/RUB/2026-05-01",
     "before": None,
     "after": {"base": "USD", "quote": "RUB", "rate": 80.5},
 }
@@ -51,9 +52,13 @@ async def audit_log(manage: Manager, parameters: Annotated[AuditParameters, Quer
                 "rows": parameters.limit + 1,
             },
         ).mappings()
-        items = [dict(row) for row in rows]
+        items = [{**row, "before": _as_stored(row["before"]), "after": _as_stored(row["after"])} for row in rows]
         shown = items[: parameters.limit]
         more = cursor_behind(str(shown[-1]["id"])) if len(items) > len(shown) else None
         return {"items": shown, "next_cursor": more}
 
     return JsonAnswer(await manage(page))
+
+
+def _as_stored(text: str | None) -> object:
+    return None if text is None else jsontext.raw(text)
