@@ -27,9 +27,12 @@ POSTS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def stored(stack: Stack) -> None:
-    """A call and an exchange rate that the examples of parameters find."""
+    """What the examples of parameters find."""
     call = {"route": "/v1/chat", "token_hash": "cd" * 32, "operation": "TEXT_GENERATION", "total_tokens": 1550}
     assert stack.send(call).status_code == 202
+    rates = {"input": 2.5, "cached_input": 1.25, "output": 10}
+    price = {"provider": "openai", "model": "gpt-4o*", "currency": "USD", "valid_from": "2026-01-01"}
+    assert stack.admin.post("/v1/prices", json={**price, "per_million": rates}).status_code == 201
     rate = {"base": "USD", "quote": "RUB", "rate": "80.5", "date": "2026-05-01", "source": "test"}
     assert stack.admin.post("/v1/exchange-rates", json=rate).status_code == 201
 

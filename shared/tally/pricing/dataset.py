@@ -9,10 +9,10 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tally.pricing.book import TALLY
-from tally.pricing.price import KINDS, Hours, Rates, Tier
+from tally.pricing.price import KINDS, Draft, Hours, Rates, Tier
 
 if TYPE_CHECKING:
     from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider, TieredPrices
@@ -28,27 +28,17 @@ _KEYS = {
 _REQUESTS = "requests_kcount"
 _PER_THOUSAND = 3
 _ALWAYS = date(1970, 1, 1)
+# From when on a price holds that the data set gives no date.
+UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_NAME = 200
 # System C charges 1,000 RUB for 5,000,000 tokens, whatever they are.
 _GIGACHAT = Decimal(200)
 
 
-class Row(NamedTuple):
-    """A price to be stored: the fields of `Price`, without an id."""
-
-    origin: str
-    provider: str
-    model: str
-    conditions: Mapping[str, str]
-    currency: str
-    valid_from: datetime
-    rates: Rates
-
-
-def own_rows() -> list[Row]:
+def own_rows() -> list[Draft]:
     """What Tally brings itself, in RUB."""
     rates = Rates({"input": _GIGACHAT, "output": _GIGACHAT})
-    return [Row(TALLY, "gigachat", "GigaChat*", {}, "RUB", _midnight(_ALWAYS), rates)]
+    return [Draft(TALLY, "gigachat", "GigaChat*", {}, "RUB", _midnight(_ALWAYS), rates)]
 
 
 @cache
@@ -57,7 +47,7 @@ def origin() -> str:
     return f"{_PACKAGE} {version(_PACKAGE)}"
 
 
-def rows() -> list[Row]:
+def rows() -> list[Draft]:
     """The data set's prices, in USD. Models without a price for tokens or requests are left out."""
     return [row for provider in _providers() for model in provider.models for row in _rows_of(provider, model)]
 
@@ -90,7 +80,7 @@ def _provider_of() -> dict[int, str]:
     return {id(model): provider.id for provider in _providers() for model in provider.models}
 
 
-def _rows_of(provider: "Provider", model: "ModelInfo") -> Iterator[Row]:
+def _rows_of(provider: "Provider", model: "ModelInfo") -> Iterator[Draft]:
     standard = list(_versions(model, {}))
     for start, rates in standard:
         yield _row(provider, model, {}, start, rates)
@@ -104,8 +94,8 @@ def _rows_of(provider: "Provider", model: "ModelInfo") -> Iterator[Row]:
                     yield _row(provider, model, variant.when, start, rates)
 
 
-def _row(provider: "Provider", model: "ModelInfo", conditions: Mapping[str, str], start: date, rates: Rates) -> Row:
-    return Row(origin(), provider.id, model.id, conditions, "USD", _midnight(start), rates)
+def _row(provider: "Provider", model: "ModelInfo", conditions: Mapping[str, str], start: date, rates: Rates) -> Draft:
+    return Draft(origin(), provider.id, model.id, conditions, "USD", _midnight(start), rates)
 
 
 def _versions(model: "ModelInfo", conditions: dict[str, str]) -> Iterator[tuple[date, Rates]]:

@@ -152,6 +152,18 @@ class Rates:
         )
 
 
+class Draft(NamedTuple):
+    """A price before it is stored: the fields of `Price` without the id."""
+
+    origin: str
+    provider: str
+    model: str
+    conditions: Mapping[str, str]
+    currency: str
+    valid_from: datetime
+    rates: Rates
+
+
 @dataclass(frozen=True)
 class Price:
     """One version of the price of a model, or of several where `model` ends in `*`.
