@@ -72,11 +72,11 @@ def test_of_two_rates_of_one_day_the_direct_one_counts(connection: psycopg.Conne
     over = {("EUR", "USD", FIRST): Decimal(2), ("USD", "RUB", FIRST): Decimal(40)}
     fill(connection, {**both, **over})
     asked = [("EUR", FIRST)]
-    assert conversions(connection, "RUB", asked)["EUR", FIRST] == (90, FIRST, "direct")
+    assert conversions(connection, "RUB", asked)["EUR", FIRST] == Converted(Fraction(90), FIRST, "direct")
     fill(connection, {("RUB", "EUR", FIRST): Decimal("0.01"), **over})
-    assert conversions(connection, "RUB", asked)["EUR", FIRST] == (100, FIRST, "inverse")
+    assert conversions(connection, "RUB", asked)["EUR", FIRST] == Converted(Fraction(100), FIRST, "inverse")
     fill(connection, over)
-    assert conversions(connection, "RUB", asked)["EUR", FIRST] == (80, FIRST, "cross")
+    assert conversions(connection, "RUB", asked)["EUR", FIRST] == Converted(Fraction(80), FIRST, "cross")
 
 
 def test_a_newer_rate_wins_by_whichever_way_it_goes(connection: psycopg.Connection) -> None:
@@ -84,10 +84,10 @@ def test_a_newer_rate_wins_by_whichever_way_it_goes(connection: psycopg.Connecti
     old = {("EUR", "RUB", FIRST): Decimal(90)}
     over = {("USD", "EUR", day): Decimal("0.5"), ("USD", "RUB", day): Decimal(40)}
     fill(connection, {**old, **over})
-    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == (80, day, "cross")
+    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == Converted(Fraction(80), day, "cross")
     half_old = {("USD", "EUR", FIRST): Decimal("0.5"), ("USD", "RUB", day): Decimal(40)}
     fill(connection, {**old, **half_old})
-    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == (90, FIRST, "direct")
+    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == Converted(Fraction(90), FIRST, "direct")
 
 
 def test_nothing_asked_for_is_nothing(connection: psycopg.Connection) -> None:
