@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from tally import __version__
 from tally.commands.estimate import estimate
 from tally.commands.prices import prices
+from tally.commands.rates import rates
 from tally.errors import ConfigurationError, Malformed, TallyError, Unavailable
 from tally.usage.stats import By
 
@@ -58,6 +59,7 @@ app = typer.Typer(
 tokens = typer.Typer(no_args_is_help=True, help="API tokens: who may send and read usage.")
 app.add_typer(tokens, name="tokens")
 app.add_typer(prices, name="prices")
+app.add_typer(rates, name="rates")
 app.command()(estimate)
 
 
