@@ -132,7 +132,7 @@ def test_a_file_that_is_not_there_is_one_line() -> None:
     )
 
 
-def test_rates_are_listed_newest_first_and_more_are_told(database_url: str) -> None:
+def test_rates_are_listed_newest_first_and_more_are_told() -> None:
     for day, rate in (("2026-05-01", "80"), ("2026-05-02", "81.123456789012345"), ("2026-04-30", "79")):
         tally("set", "USD", "RUB", rate, "--date", day, "--source", "our bank")
     tally("set", "EUR", "USD", "1.1", "--date", "2026-05-02")
