@@ -173,12 +173,12 @@ def refused(field: str, message: str, value: object = None) -> Unprocessable:
     return _refused([_with_value({"field": field, "message": message}, value)])
 
 
-def body_of(model: type[BaseModel], example: Mapping[str, Any], *, most: int | None = None) -> dict[str, Any]:
-    """`openapi_extra` of an endpoint that reads `model`, or else a list of up to `most`."""
+def body_of(model: type[BaseModel], example: Mapping[str, Any], *, or_list: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of an endpoint that reads `model`, or else a list of them."""
     schema = model.model_json_schema()
     schema = _inlined(schema, schema.pop("$defs", {}))
-    if most is not None:
-        schema = {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1, "maxItems": most}]}
+    if or_list:
+        schema = {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
     return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema, "example": dict(example)}}}}
 
 

@@ -96,7 +96,7 @@ async def exchange_rates(manage: Reader, parameters: Annotated[RateParameters, Q
     "/v1/exchange-rates",
     status_code=201,
     responses={201: _IN_FORCE},
-    openapi_extra=body_of(ExchangeRate, _BODY, most=_MOST_ITEMS),
+    openapi_extra=body_of(ExchangeRate, _BODY, or_list=True),
 )
 async def set_exchange_rates(request: Request, manage: Manager) -> JsonAnswer:
     """Set an exchange rate, or a list of up to 1,000 of them: all or none.
