@@ -74,48 +74,92 @@ CREATE TABLE exchange_rates (
     PRIMARY KEY (base, quote, date)
 );
 
--- Between two currencies on some days: an amount times `multiplier` by `divisor` is the amount in `quote`, so that an
--- inverse rate is not rounded. The newest rate up to the day counts, `dated` says of when it is; of equally new ones
--- a rate between the two, then its inverse, then by way of US dollars, as old as its older half. A pair and day
--- without any rate has no row.
+-- Between two currencies on some days (UTC): an amount times `multiplier` by `divisor` is the amount in `quote`, so that
+-- an inverse rate is not rounded. The newest rate up to the day counts, `dated` says of when it is; of equally new ones a
+-- rate between the two (`way` is direct), then one the other way round (inverse), then by way of US dollars (cross), as
+-- old as its older half. What is in `quote` already stays as it is (same). A pair and day without any rate has no row.
+--
+-- Of each leg, the rates from the last one before the days asked for to the last day are read once and spread over the
+-- days on which they count; grouped by day, not joined, since the planner cannot know how few they are.
 CREATE FUNCTION conversions(quote text, bases text[], days date[])
-RETURNS TABLE (base text, day date, multiplier numeric, divisor numeric, dated date)
+RETURNS TABLE (base text, day date, multiplier numeric, divisor numeric, dated date, way text)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    WITH legs AS (
-        SELECT wanted.base, wanted.day, pair.leg, way.*
-        FROM unnest(bases, days) AS wanted (base, day)
-        CROSS JOIN LATERAL (
-            VALUES ('direct', wanted.base, conversions.quote), ('to', wanted.base, 'USD'), ('from', 'USD', conversions.quote)
-        ) AS pair (leg, given, asked)
-        CROSS JOIN LATERAL (
-            SELECT *
-            FROM (
-                (SELECT rate AS multiplier, 1::numeric AS divisor, date AS dated, 1 AS steps
-                 FROM exchange_rates AS known
-                 WHERE known.base = pair.given AND known.quote = pair.asked AND known.date <= wanted.day
-                 ORDER BY known.date DESC LIMIT 1)
-                UNION ALL
-                (SELECT 1::numeric, rate, date, 2
-                 FROM exchange_rates AS known
-                 WHERE known.base = pair.asked AND known.quote = pair.given AND known.date <= wanted.day
-                 ORDER BY known.date DESC LIMIT 1)
-            ) AS ways
-            ORDER BY dated DESC, steps
-            LIMIT 1
-        ) AS way
-        WHERE pair.given <> pair.asked
-    ), found AS (
-        SELECT base, day, multiplier, divisor, dated, steps FROM legs WHERE leg = 'direct'
+    WITH wanted AS MATERIALIZED (
+        SELECT DISTINCT pair.base, pair.day FROM unnest(bases, days) AS pair (base, day)
+    ), bounds AS MATERIALIZED (
+        SELECT min(wanted.day) AS first_day, max(wanted.day) AS last_day FROM wanted
+    ), sides AS MATERIALIZED (
+        SELECT one.base, row_number() OVER () AS side
+        FROM (SELECT DISTINCT wanted.base FROM wanted) AS one
+        WHERE one.base <> conversions.quote
+    ), legs AS (
+        SELECT sides.side, 'direct' AS leg, sides.base AS given, conversions.quote AS asked FROM sides
         UNION ALL
-        SELECT one.base, one.day, one.multiplier * other.multiplier, one.divisor * other.divisor,
-               least(one.dated, other.dated), 3
-        FROM legs AS one JOIN legs AS other ON other.base = one.base AND other.day = one.day
-        WHERE one.leg = 'to' AND other.leg = 'from'
+        SELECT sides.side, half.leg, half.given, half.asked
+        FROM sides CROSS JOIN LATERAL (
+            VALUES ('to', sides.base, 'USD'), ('from', 'USD', conversions.quote)
+        ) AS half (leg, given, asked)
+        WHERE 'USD' NOT IN (sides.base, conversions.quote)
+    ), stretches AS (
+        SELECT legs.side, legs.leg, rate.multiplier, rate.divisor, rate.date, rate.steps,
+               greatest(rate.date, bounds.first_day) AS first_day,
+               coalesce(
+                   lead(rate.date) OVER (PARTITION BY legs.side, legs.leg ORDER BY rate.date, rate.steps DESC) - 1,
+                   bounds.last_day
+               ) AS last_day
+        FROM legs CROSS JOIN bounds CROSS JOIN LATERAL (
+            SELECT known.rate AS multiplier, 1::numeric AS divisor, known.date, 1 AS steps
+            FROM exchange_rates AS known
+            WHERE known.base = legs.given AND known.quote = legs.asked AND known.date <= bounds.last_day
+              AND known.date >= coalesce((
+                  SELECT max(before.date) FROM exchange_rates AS before
+                  WHERE before.base = legs.given AND before.quote = legs.asked AND before.date <= bounds.first_day
+              ), bounds.first_day)
+            UNION ALL
+            SELECT 1, known.rate, known.date, 2
+            FROM exchange_rates AS known
+            WHERE known.base = legs.asked AND known.quote = legs.given AND known.date <= bounds.last_day
+              AND known.date >= coalesce((
+                  SELECT max(before.date) FROM exchange_rates AS before
+                  WHERE before.base = legs.asked AND before.quote = legs.given AND before.date <= bounds.first_day
+              ), bounds.first_day)
+        ) AS rate
+    ), marks AS (
+        SELECT stretches.side, stretches.first_day + number.ahead AS day, stretches.leg, stretches.multiplier,
+               stretches.divisor, stretches.date AS dated, stretches.steps, NULL AS base
+        FROM stretches
+        CROSS JOIN LATERAL generate_series(0, stretches.last_day - stretches.first_day) AS number (ahead)
+        UNION ALL
+        SELECT sides.side, wanted.day, 'wanted', NULL, NULL, NULL, NULL, wanted.base
+        FROM wanted JOIN sides ON sides.base = wanted.base
+    ), found AS (
+        SELECT max(marks.base) AS base, marks.day,
+               max(marks.multiplier) FILTER (WHERE marks.leg = 'direct') AS multiplier,
+               max(marks.divisor) FILTER (WHERE marks.leg = 'direct') AS divisor,
+               max(marks.dated) FILTER (WHERE marks.leg = 'direct') AS dated,
+               max(marks.steps) FILTER (WHERE marks.leg = 'direct') AS steps,
+               max(marks.multiplier) FILTER (WHERE marks.leg = 'to')
+                   * max(marks.multiplier) FILTER (WHERE marks.leg = 'from') AS cross_multiplier,
+               max(marks.divisor) FILTER (WHERE marks.leg = 'to')
+                   * max(marks.divisor) FILTER (WHERE marks.leg = 'from') AS cross_divisor,
+               CASE WHEN count(*) FILTER (WHERE marks.leg IN ('to', 'from')) = 2
+                   THEN min(marks.dated) FILTER (WHERE marks.leg IN ('to', 'from')) END AS cross_dated
+        FROM marks
+        GROUP BY marks.side, marks.day
     )
-    SELECT DISTINCT ON (found.base, found.day) found.base, found.day, found.multiplier, found.divisor, found.dated
+    SELECT found.base, found.day,
+           CASE WHEN choice.is_cross THEN found.cross_multiplier ELSE found.multiplier END,
+           CASE WHEN choice.is_cross THEN found.cross_divisor ELSE found.divisor END,
+           CASE WHEN choice.is_cross THEN found.cross_dated ELSE found.dated END,
+           CASE WHEN choice.is_cross THEN 'cross' WHEN found.steps = 1 THEN 'direct' ELSE 'inverse' END
     FROM found
-    ORDER BY found.base, found.day, found.dated DESC, found.steps;
+    CROSS JOIN LATERAL (SELECT found.dated IS NULL OR found.cross_dated > found.dated) AS choice (is_cross)
+    WHERE found.base IS NOT NULL AND coalesce(found.dated, found.cross_dated) IS NOT NULL
+    UNION ALL
+    SELECT wanted.base, wanted.day, 1, 1, wanted.day, 'same'
+    FROM wanted
+    WHERE wanted.base = conversions.quote;
 END;
 
 -- Events to be priced again with the prices in force, those from `lower_time` up to `upper_time` of a provider and a model

@@ -18,6 +18,7 @@ from tally.commands.estimate import estimate
 from tally.commands.forecast import forecast
 from tally.commands.parameters import as_over_http
 from tally.commands.prices import prices
+from tally.commands.rates import rates
 from tally.commands.terminal import console
 from tally.errors import ConfigurationError, TallyError, Unavailable
 from tally.usage.stats import By
@@ -57,6 +58,7 @@ app = typer.Typer(
 tokens = typer.Typer(no_args_is_help=True, help="API tokens: who may send and read usage.")
 app.add_typer(tokens, name="tokens")
 app.add_typer(prices, name="prices")
+app.add_typer(rates, name="rates")
 app.command()(estimate)
 
 

@@ -40,6 +40,7 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
         "SELECT": (*_SCHEMA, "api_tokens", "audit_log", "exchange_rates", "price_book", "prices"),
         "INSERT": ("api_tokens", "audit_log", "exchange_rates", "prices"),
         "UPDATE": ("api_tokens", "exchange_rates", "price_book", "prices"),
+        "DELETE": ("exchange_rates",),
     },
 }
 # What is no table, by function.

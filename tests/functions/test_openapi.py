@@ -33,6 +33,8 @@ def stored(stack: Stack) -> None:
     rates = {"input": 2.5, "cached_input": 1.25, "output": 10}
     price = {"provider": "openai", "model": "gpt-4o*", "currency": "USD", "valid_from": "2026-01-01"}
     assert stack.admin.post("/v1/prices", json={**price, "per_million": rates}).status_code == 201
+    rate = {"base": "USD", "quote": "RUB", "rate": "80.5", "date": "2026-05-01", "source": "test"}
+    assert stack.admin.post("/v1/exchange-rates", json=rate).status_code == 201
 
 
 def function_of(stack: Stack, path: str) -> Function:

@@ -218,10 +218,12 @@ def test_bad_parameters(stack: Stack, query: str) -> None:
 
 
 def for_(stack: Stack, query: str) -> tuple[int | None, str]:
-    """Id of the price of a call, and why."""
+    """Id of the price of a call, and why, or why there is none."""
     status, answer = sent(stack, "GET", f"/v1/prices/for?{query}")
+    if status == 404:
+        return None, answer["detail"]
     assert status == 200, answer
-    return answer["price"] and answer["price"]["id"], answer["why"]
+    return answer["price"]["id"], answer["why"]
 
 
 def test_which_price_a_call_falls_under_and_why(stack: Stack) -> None:
@@ -237,12 +239,12 @@ def test_which_price_a_call_falls_under_and_why(stack: Stack) -> None:
     assert for_(stack, f"{call}&model=which-1&label=processing=batch&label=team=red") == (batch, why)
     found, why = for_(stack, "model=which-1&provider=openai&time=2026-04-30T20:59:59Z")
     assert found is None
-    assert why.startswith(f"its prices begin later; price {exact} does at")
+    assert why == f"Prices of such calls begin later; price {exact} does at 2026-04-30T21:00:00+00:00."
     _, why = for_(stack, "model=gpt-4o-2024-08-06&provider=azure")
     assert why.startswith(f"{dataset.origin()} has it as openai gpt-4o; ")
     _, why = for_(stack, "model=GigaChat-2")
     assert why.startswith("tally has it as gigachat GigaChat*; ")
-    assert for_(stack, "model=nobody-has-it") == (None, "no price in the book is for this model: add one of your own")
+    assert for_(stack, "model=nobody-has-it") == (None, "No price in the book is for such a call: add one of your own.")
 
 
 @pytest.mark.parametrize("query", ["", "model=a&time=noon", "model=a&label=processing", "model=a&labels=a=b"])

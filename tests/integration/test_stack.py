@@ -90,6 +90,15 @@ class Run:
         count: int = row[0]
         return count
 
+    def sample_rates(self) -> list[tuple[str, str]]:
+        """The pairs that have exchange rates from the first event on."""
+        query = """
+            SELECT base, quote FROM exchange_rates WHERE source = 'sample data' GROUP BY base, quote
+            HAVING min(date) <= (SELECT min(time AT TIME ZONE 'UTC')::date FROM usage_events) ORDER BY base
+        """
+        with psycopg.connect(self.stack["database"]) as connection:
+            return connection.execute(query).fetchall()
+
 
 def eventually(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
@@ -291,6 +300,7 @@ def test_samples_are_loaded_once_even_when_that_was_interrupted(own_folder: Path
     try:
         second.wait_until_up()
         assert second.stored() == SAMPLE_EVENTS
+        assert second.sample_rates() == [("EUR", "USD"), ("USD", "RUB")]
     finally:
         second.end()
 

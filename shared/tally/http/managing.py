@@ -1,6 +1,6 @@
 """How endpoints manage things: who may, one transaction a request, bodies read exactly and checked in words."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -24,6 +24,7 @@ Answer = TypeVar("Answer")
 Model = TypeVar("Model", bound=BaseModel)
 _MAX_BODY_BYTES = 1024 * 1024
 _JSON = "application/json"
+_MOST_TOLD = 20  # faults in the sentence; all are in the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +109,63 @@ async def read_model(request: Request, model: type[Model]) -> Model:
         PayloadTooLarge, Malformed: as `read_body` and `jsontext.parse`.
         Unprocessable: names every field that is at fault, and the nearest known name for a misspelt one.
     """
+    return checked(model, await read_json(request))
+
+
+async def read_json(request: Request) -> Any:
+    """The value of a request's body; its numbers are exact.
+
+    Raises:
+        UnsupportedMediaType: it is not said to be JSON.
+        PayloadTooLarge, Malformed: as `read_body` and `jsontext.parse`.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
         raise UnsupportedMediaType(f"Send the body as Content-Type: {_JSON}.")
-    return checked(model, jsontext.parse(await read_body(request, _MAX_BODY_BYTES)))
+    return jsontext.parse(await read_body(request, _MAX_BODY_BYTES))
 
 
-def checked(model: type[Model], value: object) -> Model:
-    """`value` (parsed JSON) as `model`.
+def checked(model: type[Model], value: object, context: Mapping[str, Any] | None = None) -> Model:
+    """`value` (parsed JSON) as `model`, whose validators may look at `context`.
 
     Raises:
         Unprocessable: as `read_model`.
     """
+    made, faults = _checked(model, value, context)
+    if made is None:
+        raise _refused(faults)
+    return made
+
+
+def checked_list(model: type[Model], values: Sequence[object], context: Mapping[str, Any] | None = None) -> list[Model]:
+    """Each of `values` as `checked` has it.
+
+    Raises:
+        Unprocessable: there is none, or names every field at fault of each that is; faults carry its `index`, from 0.
+    """
+    if not values:
+        raise _refused([{"field": "", "message": "the list is empty"}])
+    made: list[Model] = []
+    faults: list[FieldError] = []
+    for index, value in enumerate(values):
+        one, faults_of_one = _checked(model, value, context)
+        if one is not None:
+            made.append(one)
+        faults += [{"index": index, **fault} for fault in faults_of_one]
+    if faults:
+        raise _refused(faults)
+    return made
+
+
+def _checked(
+    model: type[Model], value: object, context: Mapping[str, Any] | None
+) -> tuple[Model | None, list[FieldError]]:
     where = jsontext.nul_in(value)
     if where is not None:
-        raise _refused([{"field": where, "message": "has a NUL character"}])
+        return None, [{"field": where, "message": "has a NUL character"}]
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=context), []
     except ValidationError as error:
-        raise _refused([_fault(model, fault) for fault in error.errors(include_url=False)]) from None
+        return None, [_fault(model, fault) for fault in error.errors(include_url=False)]
 
 
 def refused(field: str, message: str, value: object = None) -> Unprocessable:
@@ -133,10 +173,12 @@ def refused(field: str, message: str, value: object = None) -> Unprocessable:
     return _refused([_with_value({"field": field, "message": message}, value)])
 
 
-def body_of(model: type[BaseModel], example: Mapping[str, Any]) -> dict[str, Any]:
-    """`openapi_extra` of an endpoint that reads `model`."""
+def body_of(model: type[BaseModel], example: Mapping[str, Any], *, or_list: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of an endpoint that reads `model`, or else a list of them."""
     schema = model.model_json_schema()
     schema = _inlined(schema, schema.pop("$defs", {}))
+    if or_list:
+        schema = {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
     return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema, "example": dict(example)}}}}
 
 
@@ -154,8 +196,15 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _refused(faults: list[FieldError]) -> Unprocessable:
-    told = "; ".join(f"{fault['field'] or 'body'}: {fault['message']}" for fault in faults)
+    told = "; ".join(_told(fault) for fault in faults[:_MOST_TOLD])
+    if len(faults) > _MOST_TOLD:
+        told += f"; and {len(faults) - _MOST_TOLD} more"
     return Unprocessable(f"Nothing was changed. {told}.", faults)
+
+
+def _told(fault: FieldError) -> str:
+    where = f"{fault['index']}." if "index" in fault else ""
+    return f"{where}{fault['field'] or 'body'}: {fault['message']}"
 
 
 def _fault(model: type[BaseModel], fault: Any) -> FieldError:

@@ -3,17 +3,20 @@
 import os
 import shlex
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
+from tally import rates
 from tally.database import Store, statement
 from tally.local import sample
 from tally.local.admin_token import admin_token
 from tally.local.generate import load_sample
+from tally.local.sample_rates import sample_rates
 from tally.local.stack import Stack
+from tally.principal import Principal
 from tally.settings import Settings
 from tally.tokens import register_admin, register_reported
 
@@ -98,11 +101,21 @@ def _load_sample(stack: Stack, token: str, console: Console) -> None:
             return
         names = [(one.token_hash, one.name, one.team_id) for one in sample.sample_tokens(SAMPLE_SEED)]
         register_reported(store, names)
+        end = _kept_end(unfinished)
+        _set_sample_rates(store, end)
     finally:
         store.dispose()
-    end = _kept_end(unfinished)
     load_sample(stack.url, token, console, events=SAMPLE_EVENTS, days=SAMPLE_DAYS, seed=SAMPLE_SEED, end=end)
     unfinished.unlink()
+
+
+def _set_sample_rates(store: Store, end: datetime) -> None:
+    """Exchange rates for the days of the sample, where there are none yet."""
+    first_day = (end - timedelta(days=SAMPLE_DAYS)).date()
+    with store.transaction() as connection:
+        if not rates.page(connection, 1):
+            actor = Principal("", "tally up", frozenset())
+            rates.set_rates(connection, actor, sample_rates(SAMPLE_SEED, first_day, end.date()))
 
 
 def _kept_end(path: Path) -> datetime:

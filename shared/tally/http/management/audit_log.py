@@ -22,7 +22,7 @@ _ENTRY = {
     "actor_id": "0197b0a5-6a5e-7c3f-9d8a-0f4e2b1c7d6e",
     "action": "create",
     "kind": "exchange rate",
-    "subject_id": "USD/RUB 2026-05-01",
+    "subject_id": "USD/RUB/2026-05-01",
     "before": None,
     "after": {"base": "USD", "quote": "RUB", "rate": 80.5},
 }

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BeforeValidator, Field, RootModel
+from pydantic import BeforeValidator, Field, RootModel, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from tally import prices
+from tally.errors import NotFound
 from tally.event import parse_time
 from tally.http.api import JsonAnswer
 from tally.http.endpoints.cursors import Cursor, cursor_behind
@@ -16,7 +17,7 @@ from tally.http.endpoints.parameters import Parameters, Text, Whole
 from tally.http.examples import example
 from tally.http.managing import Act, Manager, Reader, body_of, checked, read_model
 from tally.pricing.book import ANY
-from tally.pricing.form import PriceForm, corrected, written
+from tally.pricing.form import TIME_SCHEMA, PriceForm, corrected, written
 from tally.pricing.price import OWN, Price
 
 router = APIRouter(tags=["management"])
@@ -65,7 +66,7 @@ def _label(value: object) -> tuple[str, str]:
     return name, text
 
 
-Instant = Annotated[datetime, BeforeValidator(_instant)]
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema(TIME_SCHEMA)]
 Label = Annotated[tuple[str, str], BeforeValidator(_label, json_schema_input_type=str)]
 PriceId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The price's id.", examples=[1])]
 
@@ -138,7 +139,7 @@ async def add_price(manage: Manager, request: Request) -> JsonAnswer:
 
 @router.get("/v1/prices/for", responses=example({"price": _PRICE, "why": "it is the team's own price of this model"}))
 async def price_for(manage: Reader, parameters: Annotated[Call, Query()]) -> JsonAnswer:
-    """The price that a call falls under, and why; null where it has none, which leaves such calls unpriced."""
+    """The price that a call falls under, and why. 404 says why there is none: such calls are unpriced."""
 
     def work(act: Act) -> dict[str, Any]:
         book = prices.load(act.connection)
@@ -147,10 +148,9 @@ async def price_for(manage: Reader, parameters: Annotated[Call, Query()]) -> Jso
         if found is not None:
             return {"price": prices.find(act.connection, found.id).fields(), "why": _why(found)}
         later = book.price_for(parameters.provider, parameters.model, _LAST, labels)
-        why = "no price in the book is for this model: add one of your own"
-        if later is not None:
-            why = f"its prices begin later; price {later.id} does at {later.valid_from.isoformat()}"
-        return {"price": None, "why": why}
+        if later is None:
+            raise NotFound("No price in the book is for such a call: add one of your own.")
+        raise NotFound(f"Prices of such calls begin later; price {later.id} does at {later.valid_from.isoformat()}.")
 
     return JsonAnswer(await manage(work))
 
