@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +14,13 @@ import typer
 from typer.core import TyperGroup
 
 from tally import __version__
+from tally.commands.budgets import budgets
+from tally.commands.database import with_database
+from tally.commands.terminal import console
 from tally.errors import ConfigurationError, Malformed, TallyError, Unavailable
 from tally.usage.stats import By
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tally.settings import Settings
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -55,6 +57,7 @@ app = typer.Typer(
 )
 tokens = typer.Typer(no_args_is_help=True, help="API tokens: who may send and read usage.")
 app.add_typer(tokens, name="tokens")
+app.add_typer(budgets, name="budgets")
 
 
 @app.command()
@@ -136,7 +139,7 @@ def migrate(
     if sql:
         typer.echo(migrations.sql(settings().database_users), nl=False)
         return
-    reached = migrations.upgrade(_with_database())
+    reached = migrations.upgrade(with_database())
     typer.echo(f"The database is at migration {reached}.")
 
 
@@ -178,25 +181,39 @@ def rollup(
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Go on until stopped, at this interval.")
     ] = None,
 ) -> None:
-    """Fold new events into the figures, make partitions ahead, drop those past the retention."""
-    from tally.rollup import run_once
+    """Fold new events into the figures, make and drop partitions, notice crossed budgets and tell of them.
 
-    chosen = _with_database()
+    With `--every`, budgets are noticed and told beside folding, which waits for no receiver.
+    """
+    from tally.rollup import run_once
+    from tally.watching import watch_once
+
+    chosen = with_database()
     if every is None:
         report = run_once(chosen)
+        watched = watch_once(chosen)
         typer.echo(
             f"{report.folded} events folded, {report.partitions_made} partitions made, "
-            f"{len(report.partitions_dropped)} dropped."
+            f"{len(report.partitions_dropped)} dropped, {watched.crossings} crossings of budgets noticed."
         )
         return
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    while not stopped.wait(every):
-        try:
-            run_once(chosen)
-        except Unavailable as error:  # the next round finds what this one could not do
-            typer.echo(f"tally: {error}", err=True)
+    # What it leaves undone when the process ends is told by the next one.
+    threading.Thread(target=_repeat, args=(watch_once, chosen, every, stopped), daemon=True).start()
+    _repeat(run_once, chosen, every, stopped)
+
+
+def _repeat(work: "Callable[[Settings], object]", chosen: "Settings", every: float, stopped: threading.Event) -> None:
+    try:
+        while not stopped.wait(every):
+            try:
+                work(chosen)
+            except Unavailable as error:  # the next round finds what this one could not do
+                typer.echo(f"tally: {error}", err=True)
+    finally:
+        stopped.set()
 
 
 def _as_over_http(parameter: typer.CallbackParam, value: str) -> str:
@@ -246,7 +263,7 @@ def stats(
     from tally.usage.table import rendered
     from tally.usage.windows import zone
 
-    chosen = _with_database()
+    chosen = with_database()
     limit = {"statement_timeout": str(int(chosen.query_timeout_seconds * 1000))}
     store = Store(chosen, "tally stats", pool_size=1, options={**QUERY_OPTIONS, **limit})
     try:
@@ -260,7 +277,7 @@ def stats(
             )  # fmt: skip
     finally:
         store.dispose()
-    _console(10_000).print(rendered(found))
+    console(10_000).print(rendered(found))
 
 
 @tokens.command()
@@ -291,7 +308,7 @@ def create(
 
     bound = {"organization_id": organization, "team_id": team, "user_id": user}
     ends = _moment(expires) if expires else None
-    store = Store(_with_database(), "tally tokens", pool_size=1)
+    store = Store(with_database(), "tally tokens", pool_size=1)
     try:
         if token_hash is not None:
             typer.echo(register(store, name, scope, token_hash, **bound, expires_at=ends).id)
@@ -311,7 +328,7 @@ def revoke(
     from tally.database import Store
     from tally.tokens import revoke as revoke_token
 
-    store = Store(_with_database(), "tally tokens", pool_size=1)
+    store = Store(with_database(), "tally tokens", pool_size=1)
     try:
         revoke_token(store, token_id)
     finally:
@@ -357,38 +374,13 @@ def config() -> None:
     table = Table("Variable", "Value", "Default", "Meaning", box=None, pad_edge=False)
     for name, field in Settings.model_fields.items():
         table.add_row(variable(name), shown(current, name), shown(default, name), field.description)
-    _console(240).print(table)
+    console(240).print(table)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(f"tally {__version__}")
-
-
-def _console(width: int) -> "Console":
-    """Standard output, as wide as the terminal; where it is none, up to `width`."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else width, markup=False, highlight=False)
-
-
-def _with_database() -> "Settings":
-    """The settings, with the database of `tally up` where they name none."""
-    from pydantic import SecretStr
-
-    from tally.local.stackfile import running_stack
-    from tally.settings import settings
-
-    chosen = settings()
-    if chosen.database_url is not None or chosen.cloud_sql_instance is not None:
-        return chosen
-    running = running_stack(chosen.data_dir)
-    if running is None:
-        raise ConfigurationError(
-            "no database is named: set TALLY_DATABASE_URL or TALLY_CLOUD_SQL_INSTANCE, or start `tally up`"
-        )
-    return chosen.model_copy(update={"database_url": SecretStr(running["database"])})
 
 
 def _moment(text: str) -> datetime:

@@ -1,6 +1,6 @@
 """Where budgets and their crossings are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -53,14 +53,14 @@ def token_exists(connection: Connection, token_id: str) -> bool:
     return bool(connection.execute(statement("budgets", "token_exists"), {"id": token_id}).scalar_one())
 
 
-def add(connection: Connection, budget: Budget) -> None:
-    """Stores a new budget; when it was made is the database's to say."""
-    connection.execute(statement("budgets", "add"), _stored(budget))
+def add(connection: Connection, budget_id: str, fields: Mapping[str, Any], webhook_id: str | None) -> None:
+    """Stores a new budget with `fields` as `Budget.settable` has them; when it was made is the database's to say."""
+    connection.execute(statement("budgets", "add"), _stored(budget_id, fields, webhook_id))
 
 
-def change(connection: Connection, budget: Budget) -> None:
-    """Stores a budget in place of the one of its id."""
-    connection.execute(statement("budgets", "change"), _stored(budget))
+def change(connection: Connection, budget_id: str, fields: Mapping[str, Any], webhook_id: str | None) -> None:
+    """Gives a budget other fields, all of them."""
+    connection.execute(statement("budgets", "change"), _stored(budget_id, fields, webhook_id))
 
 
 def remove(connection: Connection, budget_id: str) -> None:
@@ -136,7 +136,6 @@ def _budget(row: Row[Any]) -> Budget:
     )
 
 
-def _stored(budget: Budget) -> dict[str, Any]:
-    fields = budget.settable()
-    del fields["webhook_url"]
-    return {**fields, "id": budget.id, "thresholds": array_text(budget.thresholds), "webhook_id": budget.webhook_id}
+def _stored(budget_id: str, fields: Mapping[str, Any], webhook_id: str | None) -> dict[str, Any]:
+    stored = {name: value for name, value in fields.items() if name != "webhook_url"}
+    return {**stored, "id": budget_id, "thresholds": array_text(fields["thresholds"]), "webhook_id": webhook_id}

@@ -1,6 +1,7 @@
 """Webhooks: where they are kept, and how they are posted to, signed as Standard Webhooks has it (version 1)."""
 
 import base64
+import errno
 import secrets
 import socket
 from datetime import UTC, datetime
@@ -101,7 +102,7 @@ class WebhookChannel:
         """A socket for an address that is about to be connected to, from a name or given as it is."""
         family, kind, protocol, _, [host, *_] = address
         if not self._private and not is_public(host):
-            raise OSError(f"{host} is not a public address")
+            raise OSError(errno.EACCES, f"{host} is not a public address")
         return socket.socket(family, kind, protocol)
 
 
