@@ -9,6 +9,7 @@ import pytest
 from tally.http.description import document
 from tally.routes import function_for
 from tests.support.functions import Function, Stack, write_json
+from tests.support.postgres import execute
 
 PATHS: dict[str, Any] = document()["paths"]
 GETS = [path for path, methods in PATHS.items() if "get" in methods]
@@ -27,9 +28,15 @@ POSTS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def stored(stack: Stack) -> None:
-    """A call that the examples of parameters find."""
+    """What the examples of parameters find."""
     call = {"route": "/v1/chat", "token_hash": "cd" * 32, "operation": "TEXT_GENERATION", "total_tokens": 1550}
     assert stack.send(call).status_code == 202
+    [budget_id] = PATHS["/v1/budgets/{budget_id}"]["get"]["parameters"]
+    execute(
+        stack.database_url,
+        'INSERT INTO budgets (id, name, amount, currency, "window", timezone, thresholds, hard)'
+        f" VALUES ('{budget_id['example']}', 'b', 1, 'USD', 'day', 'UTC', '{{50}}', false)",
+    )
 
 
 def function_of(stack: Stack, path: str) -> Function:
@@ -89,7 +96,7 @@ def test_the_example_of_a_body_is_taken(stack: Stack, path: str, kind: str, exam
 @pytest.mark.parametrize("path", PATHS)
 def test_all_methods_of_a_path_are_described(stack: Stack, path: str) -> None:
     other = next(method for method in ("PUT", "PATCH", "DELETE") if method.lower() not in PATHS[path])
-    answer = function_of(stack, path).request(other, path.format(token_id="1"))
+    answer = function_of(stack, path).request(other, path.format(token_id="1", budget_id="1"))
     assert answer.status_code == 405
     assert {*answer.headers["Allow"].split(", ")} == {method.upper() for method in PATHS[path]}
 

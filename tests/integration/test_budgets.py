@@ -23,8 +23,8 @@ from tally.settings import Settings
 from tally.usage.figures import total
 from tally.watching import watch_once
 from tests.support.budgets import change, make, remove
-from tests.support.functions import read_json
 from tests.support.half_folded import NOW, HalfFolded, half_folded
+from tests.support.logs import Log
 from tests.support.postgres import Server, execute, rows, scalar
 from tests.support.store import record
 
@@ -278,21 +278,19 @@ def test_noticed_by_many_at_once_it_is_one_crossing_with_one_notification(store:
     assert scalar(database_url, "SELECT count(*) FROM deliveries") == 30
 
 
-def test_one_that_cannot_be_evaluated_is_logged_and_the_others_go_on(
-    store: Store, database_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_that_cannot_be_evaluated_is_logged_and_the_others_go_on(store: Store, database_url: str, log: Log) -> None:
     bad = make(store, name="bad", thresholds=[50]).budget
     make(store, name="good", thresholds=[50])
     execute(database_url, "UPDATE budgets SET timezone = 'Nowhere/City' WHERE name = 'bad'")
     record(store, [call(NOW, "60")], NOW)
     assert noticed(store) == 1
-    line = read_json(capsys.readouterr().out)
+    [line] = log()
     assert (line["severity"], line["message"], line["budget_id"]) == ("ERROR", "budget not evaluated", bad.id)
     assert "Nowhere/City" in line["reason"]
 
 
 def test_one_that_takes_too_long_is_logged_and_those_that_it_was_asked_with_go_on(
-    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: Store, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heavy = make(store, name="heavy", organization_id="acme", thresholds=[50]).budget
     for name in ("light", "another"):
@@ -301,13 +299,14 @@ def test_one_that_takes_too_long_is_logged_and_those_that_it_was_asked_with_go_o
 
     def impatient(connection: Connection, group: Alike) -> list[Standing]:
         if heavy.id in {budget.id for budget in group.budgets}:
-            connection.exec_driver_sql("SET statement_timeout = 1")
+            connection.exec_driver_sql("SET statement_timeout = 10")
             connection.exec_driver_sql("SELECT pg_sleep(5)")
+        connection.exec_driver_sql("RESET statement_timeout")
         return standings(connection, group)
 
     monkeypatch.setattr("tally.budgets.crossings.standings", impatient)
     assert notice(store, NOW, "tests", None) == 2
-    line = read_json(capsys.readouterr().out)
+    [line] = log()
     assert (line["severity"], line["message"], line["budget_id"]) == ("ERROR", "budget not evaluated", heavy.id)
 
 
@@ -389,18 +388,16 @@ def test_what_is_not_there_is_said(store: Store) -> None:
 # --- The job ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_job_folds_notices_and_logs_in_one_run(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_job_folds_notices_and_logs_in_one_run(settings: Settings, store: Store, log: Log) -> None:
     now = datetime.now(UTC)
     made = make(store, name="a month", thresholds=[50], organization_id="acme", user_id="anna").budget
     record(store, [call(now, "60.50", organization_id="acme", user_id="anna")], now)
     assert run_once(settings).folded == 1
     assert watch_once(settings).crossings == 1
-    line = read_json(capsys.readouterr().out.splitlines()[0])
+    [line, _] = log()
     said = {"message": "budget crossed", "budget_id": made.id, "name": "a month", "currency": "USD"}
     assert line | said == line
     assert (D(line["spent"]), D(line["amount"]), D(line["threshold"])) == (D("60.5"), D(100), D(50))
     assert "anna" not in str(line)
     assert watch_once(settings).crossings == 0
-    assert capsys.readouterr().out == ""
+    assert log() == []

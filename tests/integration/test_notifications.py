@@ -15,7 +15,7 @@ from tally.notifications import outbox, webhooks
 from tally.notifications.outbox import Target
 from tally.notifications.telling import tell
 from tally.settings import Settings
-from tests.support.functions import read_json
+from tests.support.logs import Log
 from tests.support.postgres import execute, rows, scalar
 from tests.support.receiver import Receiver, receiving, status
 from tests.support.waiting import eventually
@@ -44,7 +44,7 @@ def notify(store: Store, *targets: Target, payload: Mapping[str, Any] = PAYLOAD)
 
 def told(store: Store, *, private: bool = True) -> dict[str, int]:
     """What came out of telling what is due."""
-    return {**tell(store, "tests", private_webhooks=private)}
+    return {str(outcome): count for outcome, count in tell(store, "tests", private_webhooks=private).items()}
 
 
 def due_again(url: str) -> None:
@@ -173,7 +173,7 @@ def test_a_receiver_that_is_not_there_is_said(store: Store, database_url: str) -
 
 
 def test_what_nobody_takes_for_three_days_is_given_up_with_a_line_in_the_log(
-    store: Store, database_url: str, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+    store: Store, database_url: str, receiver: Receiver, log: Log
 ) -> None:
     made = notify(store, webhook(store, receiver.url))
     receiver.answers = [status(500)] * 2
@@ -181,9 +181,9 @@ def test_what_nobody_takes_for_three_days_is_given_up_with_a_line_in_the_log(
     assert told(store) == {"not told": 1}
     execute(database_url, "UPDATE notifications SET created_at = now() - interval '3 days'")
     due_again(database_url)
-    capsys.readouterr()
+    log()
     assert told(store) == {"given up": 1}
-    line = read_json(capsys.readouterr().out)
+    [line] = log()
     assert (line["severity"], line["message"]) == ("ERROR", "notification given up")
     assert (line["notification_id"], line["channel"], line["attempts"]) == (made, "webhook", 2)
     due_again(database_url)
@@ -244,10 +244,10 @@ def test_what_is_under_way_is_left_to_who_tells_it(store: Store, database_url: s
     assert scalar(database_url, "SELECT told_at IS NOT NULL FROM deliveries")
 
 
-def test_the_log_has_the_scalars_and_nothing_personal(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_has_the_scalars_and_nothing_personal(store: Store, log: Log) -> None:
     made = notify(store, Target("log"))
     assert told(store) == {"told": 1}
-    line = read_json(capsys.readouterr().out)
+    [line] = log()
     assert (line["message"], line["severity"], line["notification_id"]) == ("test happened", "WARNING", made)
     assert (line["name"], line["amount"]) == ("b", 100)
     assert "anna" not in str(line)

@@ -27,6 +27,10 @@ COMMANDS = [
     ("stats",),
     ("tokens",),
     ("tokens", "create"),
+    ("budgets",),
+    ("budgets", "list"),
+    ("budgets", "set"),
+    ("budgets", "delete"),
     ("smoke",),
     ("config",),
     ("version",),
@@ -95,6 +99,7 @@ def test_wrong_use_is_exit_code_2_on_standard_error(arguments: tuple[str, ...]) 
         ("rollup",),
         ("stats",),
         ("generate",),
+        ("budgets", "list"),
         ("tokens", "create", "--name", "n", "--scope", "read"),
     ],
 )
