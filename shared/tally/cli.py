@@ -16,6 +16,8 @@ from typer.core import TyperGroup
 from tally import __version__
 from tally.commands.budgets import budgets
 from tally.commands.database import with_database
+from tally.commands.estimate import estimate
+from tally.commands.prices import prices
 from tally.commands.terminal import console
 from tally.errors import ConfigurationError, Malformed, TallyError, Unavailable
 from tally.usage.stats import By
@@ -58,6 +60,8 @@ app = typer.Typer(
 tokens = typer.Typer(no_args_is_help=True, help="API tokens: who may send and read usage.")
 app.add_typer(tokens, name="tokens")
 app.add_typer(budgets, name="budgets")
+app.add_typer(prices, name="prices")
+app.command()(estimate)
 
 
 @app.command()
@@ -128,19 +132,22 @@ def serve(
 def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
 ) -> None:
-    """Bring the database to the schema that this version needs.
+    """Bring the database to the schema that this version needs, with prices where it has none.
 
     Safe to run twice at once. `--sql` prints all migrations for somebody who applies them by hand. Where functions have
     database users of their own (TALLY_DATABASE_USERS), each is granted what it needs.
     """
     from tally import migrate as migrations
+    from tally import price_import
     from tally.settings import settings
 
     if sql:
         typer.echo(migrations.sql(settings().database_users), nl=False)
         return
-    reached = migrations.upgrade(with_database())
-    typer.echo(f"The database is at migration {reached}.")
+    chosen = with_database()
+    reached = migrations.upgrade(chosen)
+    priced = price_import.seed(chosen)
+    typer.echo(f"The database is at migration {reached}{f'; {priced} prices were put into it' if priced else ''}.")
 
 
 @app.command()

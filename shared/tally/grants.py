@@ -15,14 +15,21 @@ from tally.settings import GrantedFunction
 _SCHEMA = ("alembic_version", "settings")  # which migration the database is at
 
 # What figures come from.
-_USAGE = ("detailed_users", "dimensions", "fold_state", "usage_events", *(cube.table.name for cube in CUBES))
+_USAGE = (
+    "detailed_users",
+    "dimensions",
+    "exchange_rates",
+    "fold_state",
+    "usage_events",
+    *(cube.table.name for cube in CUBES),
+)
 
 # Privilege to tables, by function.
 TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
     "ingest": {"SELECT": (*_SCHEMA, "api_tokens")},
     "record": {
         # Of what it writes, it reads the keys that it may have to find again.
-        "SELECT": (*_SCHEMA, "dimensions", "dedupe_keys", "dead_letters", "fold_state"),
+        "SELECT": (*_SCHEMA, "dimensions", "dedupe_keys", "dead_letters", "fold_state", "price_book", "prices"),
         "INSERT": ("dimensions", "dedupe_keys", "usage_events", "dead_letters"),
     },
     "query": {
@@ -42,7 +49,6 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
             "budget_crossings",
             "budgets",
             "deliveries",
-            "exchange_rates",
             "price_book",
             "prices",
             *_USAGE,

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.support.oracle import Fact, Row, metric, one_decimal, shown
+from tests.support.oracle import Fact, Row, left_out_of_costs, metric, one_decimal, shown
 
 
 def is_ai(fact: Fact) -> bool:
@@ -29,7 +29,7 @@ def statistics(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) -
         },
         "cost": {"amount": _cost(chosen, currency), "currency": currency},
         "period_days": days,
-        **_unconverted(chosen, currency),
+        **left_out_of_costs(chosen, currency),
     }
 
 
@@ -54,7 +54,7 @@ def users(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) -> lis
             "total_tokens": _tokens(group),
             "requests": len(group),
             "cost": _cost(group, currency),
-            **_unconverted(group, currency),
+            **left_out_of_costs(group, currency),
         }
         for user, group in groups.items()
         if user is not None
@@ -97,7 +97,7 @@ def forecast(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) -> 
         else None,
         "method": "average",
         "budget_exhausted_on": None,
-        **_unconverted(counted, currency),
+        **left_out_of_costs(counted, currency),
     }
 
 
@@ -150,8 +150,3 @@ def _tokens(facts: Iterable[Fact]) -> int:
 
 def _cost(facts: Sequence[Fact], currency: str) -> Any:
     return shown(metric("cost", facts, currency))
-
-
-def _unconverted(facts: Iterable[Fact], currency: str) -> Row:
-    count = sum(bool(fact.costs) and currency not in fact.costs for fact in facts)
-    return {"unconverted_requests": count} if count else {}

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -71,8 +72,7 @@ def application(function: str, guard: SchemaGuard) -> FastAPI:
     @app.exception_handler(HTTPException)
     def routing(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "GET").split(", ")
-            return problem.of_request_error(MethodNotAllowed(request.method, allowed))
+            return problem.of_request_error(MethodNotAllowed(request.method, _methods_at(app, request.scope["path"])))
         return problem.of_request_error(NotFound(f"There is nothing at {request.scope['path'][:200]}; see /docs."))
 
     app.add_middleware(_Outermost, function=function)
@@ -105,6 +105,12 @@ class _Outermost:
             if started:
                 raise  # only a broken connection tells the client that the answer is not whole
             await problem.unexpected()(scope, receive, send)
+
+
+def _methods_at(app: FastAPI, path: str) -> list[str]:
+    """What may be done there; each method of a path is a route of its own."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and route.path_regex.match(path)]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 def _bad_parameters(error: RequestValidationError) -> RequestError:

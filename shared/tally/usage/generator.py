@@ -15,7 +15,7 @@ from tally.database import statement
 from tally.usage import engine
 from tally.usage.coverage import Span
 from tally.usage.days import each_day
-from tally.usage.figures import Figures, one_decimal, total, whole
+from tally.usage.figures import cost_measures, left_out, one_decimal, total, whole
 from tally.usage.forecast import CONFIDENCE, average, backtest_error_percent
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import known_values
@@ -52,7 +52,7 @@ def statistics(inquiry: Inquiry, span: Span, days: int, currency: str) -> dict[s
         },
         "cost": {"amount": total(row[f"cost:{currency}"] for row in rows), "currency": currency},
         "period_days": days,
-        **_unconverted(rows, currency),
+        **left_out(rows, currency),
     }
 
 
@@ -100,7 +100,7 @@ def top_users(inquiry: Inquiry, span: Span, limit: int, currency: str) -> dict[s
                 "total_tokens": whole(row, "total_tokens"),
                 "requests": whole(row, "requests"),
                 "cost": row[f"cost:{currency}"],
-                **_unconverted([row], currency),
+                **left_out([row], currency),
             }
             for row in rows
         ]
@@ -159,18 +159,12 @@ def forecast(inquiry: Inquiry, zone: ZoneInfo, days: int, history_days: int, cur
         "backtest_error_percent": None if error is None else one_decimal(error),
         "method": _METHOD,
         "budget_exhausted_on": None,
-        **_unconverted(rows, currency),
+        **left_out(rows, currency),
     }
 
 
 def _measures(currency: str) -> tuple[str, ...]:
-    return ("total_tokens", "requests", f"cost:{currency}", f"unconverted:{currency}")
-
-
-def _unconverted(rows: Sequence[Figures], currency: str) -> dict[str, int]:
-    """`unconverted_requests`, the events whose cost has no amount in the currency, only where there are any."""
-    count = sum(whole(row, f"unconverted:{currency}") for row in rows)
-    return {"unconverted_requests": count} if count else {}
+    return ("total_tokens", "requests", *cost_measures(currency))
 
 
 def _filters(inquiry: Inquiry, given: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[Any]]:

@@ -12,10 +12,10 @@ from tally.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
-from tally.http.management import audit_log, budgets
+from tally.http.management import audit_log, budgets, prices
 from tally.http.refusals import refusals
 
-ROUTERS = (budgets.router, audit_log.router)
+ROUTERS = (budgets.router, prices.router, audit_log.router)
 # Of every endpoint.
 _REFUSALS = refusals(
     Malformed, Unauthenticated, Forbidden, NotFound, PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable
