@@ -181,11 +181,15 @@ async def correct_price(manage: Manager, price_id: PriceId, request: Request) ->
     return JsonAnswer(await manage(work))
 
 
-@router.delete("/v1/prices/{price_id:int}", status_code=204)
-async def retire_price(manage: Manager, price_id: PriceId) -> Response:
+@router.delete(
+    "/v1/prices/{price_id:int}",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "It is retired."}},
+)
+async def retire_price(manage: Manager, price_id: PriceId) -> None:
     """Takes a price out of force for calls to come. Calls that were priced with it keep what they cost."""
     await manage(lambda act: prices.retire(act.connection, act.principal, price_id))
-    return Response(status_code=204)
 
 
 def _as_sent(price: prices.Stored) -> dict[str, Any]:
