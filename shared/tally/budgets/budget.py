@@ -1,7 +1,7 @@
 """What a budget is, which window it is in, and how it stands. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Literal
@@ -29,10 +29,10 @@ class Subject:
 
     def given(self) -> Iterator[tuple[str, str]]:
         """The fields that have a value, always in the same order."""
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for one in fields(self):
+            value = getattr(self, one.name)
             if value is not None:
-                yield field.name, value
+                yield one.name, value
 
     def covers(self, call: "Subject") -> bool:
         """Whether what a call with these fields costs counts here."""
@@ -94,7 +94,7 @@ class Budget:
         """The fields that whoever manages budgets sets, as JSON has them."""
         return {
             "name": self.name,
-            **{field.name: getattr(self.subject, field.name) for field in fields(Subject)},
+            **{one.name: getattr(self.subject, one.name) for one in fields(Subject)},
             "amount": self.amount,
             "currency": self.currency,
             "window": self.window,
@@ -111,13 +111,13 @@ class Standing:
 
     Attributes:
         spent: in the budget's currency.
-        unconverted_requests: calls whose cost has no amount in it, and is not in `spent`.
+        left_out: what a reader must know of `spent`, as `tally.usage.figures.left_out`.
     """
 
     budget: Budget
     span: Span
     spent: Decimal
-    unconverted_requests: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def left(self) -> Decimal:

@@ -16,7 +16,7 @@ from tally.dimensions import KIND_OF_FIELD, digest
 from tally.usage import engine
 from tally.usage.coverage import Span
 from tally.usage.days import LocalDays
-from tally.usage.figures import total, whole
+from tally.usage.figures import cost_measures, left_out, total
 from tally.usage.keys import UNKNOWN_KEY, column_of
 from tally.usage.spec import Spec
 from tally.usage.windows import LocalWindow
@@ -63,14 +63,13 @@ def standings(connection: Connection, group: Alike) -> list[Standing]:
     Raises:
         QuestionTooLarge: the time limit.
     """
-    cost, unconverted = f"cost:{group.currency}", f"unconverted:{group.currency}"
     keys = _keys_of(connection, group)
-    rows = _rows(connection, group, keys, Spec((cost, unconverted), span=group.span))
+    rows = _rows(connection, group, keys, Spec(cost_measures(group.currency), span=group.span))
     found = []
     for budget in group.budgets:
         own = _own(rows, keys[budget.id])
-        spent = total(row[cost] for row in own)
-        found.append(Standing(budget, group.span, spent, sum(whole(row, unconverted) for row in own)))
+        spent = total(row[f"cost:{group.currency}"] for row in own)
+        found.append(Standing(budget, group.span, spent, left_out(own, group.currency)))
     return found
 
 

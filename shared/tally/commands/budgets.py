@@ -117,14 +117,18 @@ def _table(standings: "list[Standing]", ends: Mapping[str, Decimal | None]) -> "
             _printable(", ".join(f"{field} {value}" for field, value in budget.subject.given()) or "everything"),
             budget.window if budget.window == "total" else f"{budget.window}, {budget.timezone}",
             f"{budget.amount:,f} {budget.currency}",
-            f"{one.spent:z,.4f}{'*' if one.unconverted_requests else ''}",
+            f"{one.spent:z,.4f}{'*' if _is_incomplete(one) else ''}",
             f"{one.percent:z,.1f}",
             f"{one.left:z,.4f}",
             "-" if forecast is None else f"{forecast:z,.4f}",
         )
-    if any(one.unconverted_requests for one in standings):
+    if any(map(_is_incomplete, standings)):
         table.caption = "* without costs that have no amount in the currency"
     return table
+
+
+def _is_incomplete(standing: "Standing") -> bool:
+    return "unconverted_requests" in standing.left_out
 
 
 def _printable(text: str) -> str:

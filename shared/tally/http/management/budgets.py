@@ -108,9 +108,9 @@ async def budgets(read: Reader, parameters: Annotated[BudgetsParameters, Query()
     """How budgets stand in their windows now, exactly, in the order of their making.
 
     `forecast` is what will have been spent at the end of the window; null where the window is all of time, or there is
-    no whole day with a cost before today. `unconverted_requests` is there where some costs have no amount in the
-    currency. The scope `read` shows those of the organization or user that the token is bound to, without
-    `webhook_url`; `read:all` all of them, and `admin` their `webhook_url`.
+    no whole day with a cost before today. `unconverted_requests` and `older_rate_requests` are there as in `/v1/usage`.
+    The scope `read` shows those of the organization or user that the token is bound to, `read:all` all of them;
+    `webhook_url` is told to `admin` only.
     """
 
     def page(act: Act) -> dict[str, Any]:
@@ -156,7 +156,7 @@ async def create_budget(manage: Manager, request: Request) -> JsonAnswer:
 
 @router.patch(
     f"{_PATH}/{{budget_id}}",
-    responses=example(_SHOWN),
+    responses=example({**_SHOWN, "webhook_secret": None}),
     openapi_extra=body_of(BudgetChange, {"amount": 600}),
 )
 async def change_budget(manage: Manager, request: Request, budget_id: BudgetId) -> JsonAnswer:
@@ -203,7 +203,7 @@ def _owner(principal: Principal) -> Owner | None:
 
 def _managed(act: Act, managed: Managed) -> dict[str, Any]:
     [shown] = _shown(act, [managed.budget])
-    return shown if managed.webhook_secret is None else {**shown, "webhook_secret": managed.webhook_secret}
+    return {**shown, "webhook_secret": managed.webhook_secret}
 
 
 def _shown(act: Act, found: Iterable[Budget]) -> list[dict[str, Any]]:
@@ -217,18 +217,17 @@ def _shown(act: Act, found: Iterable[Budget]) -> list[dict[str, Any]]:
 
 def _item(standing: Standing, *, webhook: bool) -> dict[str, Any]:
     found = standing.budget
-    fields = {name: value for name, value in found.settable().items() if webhook or name != "webhook_url"}
-    unconverted = standing.unconverted_requests
     return {
         "id": found.id,
-        **fields,
+        **found.settable(),
+        **({} if webhook else {"webhook_url": None}),
         "created_at": found.created_at,
         "spent": standing.spent,
         "left": standing.left,
         "percent": standing.percent,
         **standing.shown_span(),
         "crossed": [*standing.crossed],
-        **({"unconverted_requests": unconverted} if unconverted else {}),
+        **standing.left_out,
     }
 
 
