@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,9 +17,11 @@ from tally import __version__
 from tally.commands.budgets import budgets
 from tally.commands.database import with_database
 from tally.commands.estimate import estimate
+from tally.commands.forecast import forecast
+from tally.commands.parameters import as_over_http
 from tally.commands.prices import prices
 from tally.commands.terminal import console
-from tally.errors import ConfigurationError, Malformed, TallyError, Unavailable
+from tally.errors import ConfigurationError, TallyError, Unavailable
 from tally.usage.stats import By
 
 if TYPE_CHECKING:
@@ -223,28 +225,17 @@ def _repeat(work: "Callable[[Settings], object]", chosen: "Settings", every: flo
         stopped.set()
 
 
-def _as_over_http(parameter: typer.CallbackParam, value: str) -> str:
-    """Refuses what `GET /v1/usage` refuses for the parameter of the same name, in the same words."""
-    from tally.usage.question import parse_question
-
-    try:
-        parse_question([(str(parameter.name), value)], datetime.now(UTC))
-    except Malformed as error:
-        raise typer.BadParameter(error.errors[0]["message"]) from error
-    return value
-
-
 @app.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, max=3650, help="How many local days, today included.")] = 7,
     by: Annotated[By, typer.Option(help="What each line is about.")] = "day",
     timezone: Annotated[
         str,
-        typer.Option(metavar="ZONE", callback=_as_over_http, help="Whose days, such as Europe/Moscow."),
+        typer.Option(metavar="ZONE", callback=as_over_http, help="Whose days, such as Europe/Moscow."),
     ] = "UTC",
     currency: Annotated[
         str,
-        typer.Option(metavar="CODE", callback=_as_over_http, help="What costs are shown in, such as EUR."),
+        typer.Option(metavar="CODE", callback=as_over_http, help="What costs are shown in, such as EUR."),
     ] = "USD",
 ) -> None:
     """Show the figures of the last days as a table: requests, errors, response times, tokens, cost.
@@ -285,6 +276,9 @@ def stats(
     finally:
         store.dispose()
     console(10_000).print(rendered(found))
+
+
+app.command()(forecast)
 
 
 @tokens.command()

@@ -100,8 +100,9 @@ def test_a_call_counts_that_has_all_that_the_subject_names(subject: Subject, *, 
         ([10, 10, 10, 10], 1, D("0.5"), 105),  # half of today is to come
         ([10, 10, 10, 10], 1, D(0), 100),  # the last instant of the window
         ([10, 10, 10, 10], 21, D("0.25"), D("302.5")),  # a quarter of today, and 20 days
-        ([0, 0, 20, 40], 3, D(1), 190),  # it began two days ago: 30 a day
-        ([40, 0, 0, 0], 2, D(1), 120),  # days without a cost since then count
+        ([0, 0, 20, 40, 50], 3, D(1), 235),  # the day on which it began is not a whole one: 45 a day
+        ([0, 0, 0, 20], 2, D(1), 140),  # but better than nothing
+        ([9, 60, 0, 0], 2, D(1), 140),  # days without a cost since then count
         ([0, 0, 0], 10, D(1), None),  # nothing to learn from
         ([], 10, D(1), None),
     ],

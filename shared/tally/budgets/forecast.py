@@ -3,24 +3,19 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import dropwhile
 
 from sqlalchemy import Connection
 
 from tally.budgets.budget import Standing
 from tally.budgets.spending import alike, daily
 from tally.usage.days import LocalDays, each_day
-from tally.usage.forecast import average
+from tally.usage.forecast import forecast, history_begins
+from tally.usage.weekday import MOST_WEEKS
 
 # Whole local days that are learnt from, the last one yesterday.
-HISTORY_DAYS = 28
+HISTORY_DAYS = 7 * MOST_WEEKS
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-def expected(history: Sequence[Decimal], days: int) -> Decimal:
-    """What the `days` after those of `history` will bring in all: the method in force."""
-    return average(history, days).expected
 
 
 def at_end(spent: Decimal, history: Sequence[Decimal], days: int, left_of_today: Decimal) -> Decimal | None:
@@ -28,16 +23,16 @@ def at_end(spent: Decimal, history: Sequence[Decimal], days: int, left_of_today:
 
     Args:
         spent: until now.
-        history: of each whole day before today. What comes before the first cost says nothing and is left out; where
-            nothing is left, there is no telling, and the answer is None.
+        history: of each whole day before today. Days before the first cost say nothing and are left out; where there is
+            no cost, there is no telling, and the answer is None.
         days: how many local days the window still has, today among them.
         left_of_today: the share of today that is to come, from 0 to 1.
     """
-    learnt = [*dropwhile(lambda amount: not amount, history)]
-    if not learnt:
+    if not any(history):
         return None
-    today = expected(learnt, 1)
-    return spent + today * left_of_today + (expected(learnt, days) - today)
+    coming = forecast(history[history_begins([int(amount != 0) for amount in history]) :], days)
+    today = coming.days[0].expected
+    return spent + today * left_of_today + (coming.total.expected - today)
 
 
 def forecasts(connection: Connection, standings: Iterable[Standing], now: datetime) -> dict[str, Decimal | None]:
