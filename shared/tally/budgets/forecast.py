@@ -1,14 +1,14 @@
 """What a budget will have spent at the end of its window."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
 from tally.budgets.budget import Standing
-from tally.budgets.spending import alike, daily
-from tally.usage.days import LocalDays, each_day
+from tally.budgets.spending import alike_in_days, daily
+from tally.usage.days import each_day
 from tally.usage.forecast import forecast, history_begins
 from tally.usage.weekday import MOST_WEEKS
 
@@ -43,17 +43,25 @@ def forecasts(connection: Connection, standings: Iterable[Standing], now: dateti
     Raises:
         QuestionTooLarge: the time limit.
     """
-    by_id = {standing.budget.id: standing for standing in standings}
-    found: dict[str, Decimal | None] = dict.fromkeys(by_id)
-    ending = [standing.budget for standing in by_id.values() if standing.span.upper is not None]
-    for group in alike(ending, now):
-        where = group.budgets[0].zone
-        today = now.astimezone(where).date()
-        past = LocalDays(where, today - HISTORY_DAYS * _DAY, today - _DAY)
-        each = each_day(today - HISTORY_DAYS * _DAY, today - _DAY, where)
-        upper = group.span.upper or now
-        left = each_day(today, (upper - _MICROSECOND).astimezone(where).date(), where)
-        share = Decimal((left[0].upper - now) // _MICROSECOND) / ((left[0].upper - left[0].lower) // _MICROSECOND)
-        for budget_id, history in daily(connection, group, past, each).items():
-            found[budget_id] = at_end(by_id[budget_id].spent, history, len(left), share)
+    found: dict[str, Decimal | None] = {}
+    by_day: dict[date, list[Standing]] = {}
+    for standing in standings:
+        found[standing.budget.id] = None
+        if standing.span.upper is not None:
+            by_day.setdefault(now.astimezone(standing.budget.zone).date(), []).append(standing)
+    for today, ending in by_day.items():
+        by_id = {standing.budget.id: standing for standing in ending}
+        first, last = today - HISTORY_DAYS * _DAY, today - _DAY
+        for group in alike_in_days([standing.budget for standing in ending], first, last):
+            for budget_id, history in daily(connection, group, each_day(first, last, group.budgets[0].zone)).items():
+                found[budget_id] = at_end(by_id[budget_id].spent, history, *_left(by_id[budget_id], today, now))
     return found
+
+
+def _left(standing: Standing, today: date, now: datetime) -> tuple[int, Decimal]:
+    """The local days that a window still has, today among them, and the share of today that is to come."""
+    where = standing.budget.zone
+    last = ((standing.span.upper or now) - _MICROSECOND).astimezone(where).date()
+    days = each_day(today, last, where)
+    length = (days[0].upper - days[0].lower) // _MICROSECOND
+    return len(days), Decimal((days[0].upper - now) // _MICROSECOND) / length

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import product
 from typing import Any
@@ -29,7 +29,7 @@ _Rows = Mapping[tuple[int, ...], Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Budgets that the engine is asked about together: same currency, same window, same kind of subject."""
+    """Budgets that the engine is asked about together: same currency, same range, same kind of subject."""
 
     currency: str
     span: Span
@@ -42,18 +42,29 @@ class Alike:
 
 
 def alike(budgets: Iterable[Budget], now: datetime) -> list[Alike]:
-    """All budgets, put together where they are alike.
+    """All budgets, put together where their windows at `now` (UTC) and all else are the same.
 
     Raises:
         ValueError: the time zone of one is not known.
     """
-    together: dict[tuple[Any, ...], list[Budget]] = {}
-    for budget in budgets:
-        key = (budget.currency, budget.span_at(now), budget.timezone, _dimensions_of(budget))
-        together.setdefault(key, []).append(budget)
+    return _together((budget, budget.span_at(now), "") for budget in budgets)
+
+
+def alike_in_days(budgets: Iterable[Budget], first: date, last: date) -> list[Alike]:
+    """All budgets, put together where they have the same days, from `first` to `last`, and all else.
+
+    Raises:
+        ValueError: as `alike`.
+    """
+    return _together((budget, LocalDays(budget.zone, first, last).span, budget.timezone) for budget in budgets)
+
+
+def _together(budgets: Iterable[tuple[Budget, Span, str]]) -> list[Alike]:
+    found: dict[tuple[Any, ...], list[Budget]] = {}
+    for budget, span, apart in budgets:
+        found.setdefault((budget.currency, span, _dimensions_of(budget), apart), []).append(budget)
     return [
-        Alike(currency, span, dimensions, tuple(members))
-        for (currency, span, _, dimensions), members in together.items()
+        Alike(currency, span, dimensions, tuple(members)) for (currency, span, dimensions, _), members in found.items()
     ]
 
 
@@ -73,20 +84,18 @@ def standings(connection: Connection, group: Alike) -> list[Standing]:
     return found
 
 
-def daily(
-    connection: Connection, group: Alike, days: LocalDays, each: Sequence[LocalWindow]
-) -> dict[str, list[Decimal]]:
-    """What was spent on each of some local days, by the id of the budget.
+def daily(connection: Connection, group: Alike, days: Sequence[LocalWindow]) -> dict[str, list[Decimal]]:
+    """What was spent on each of the `days` that the group's range has, by the id of the budget.
 
     Raises:
         QuestionTooLarge: the time limit.
     """
     cost = f"cost:{group.currency}"
     keys = _keys_of(connection, group)
-    rows = _rows(connection, group, keys, Spec((cost,), span=days.span, cuts=[day.lower for day in each]))
+    rows = _rows(connection, group, keys, Spec((cost,), span=group.span, cuts=[day.lower for day in days]))
     found: dict[str, list[Decimal]] = {}
     for budget in group.budgets:
-        amounts = [Decimal(0)] * len(each)
+        amounts = [Decimal(0)] * len(days)
         for row in _own(rows, keys[budget.id]):
             amounts[row["piece"] - 1] = total((amounts[row["piece"] - 1], row[cost]))
         found[budget.id] = amounts
