@@ -1,11 +1,13 @@
 """Budgets over HTTP: who may see and change what, what is refused, and a crossing that `rollup` notices and tells."""
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import pytest
@@ -13,8 +15,10 @@ import yaml
 
 from tally import tokens
 from tally.database import Store
+from tally.local.process import ServiceProcess
+from tally.notifications import webhooks
 from tests.support.functions import ADMIN, Function, Stack, read_json, write_json
-from tests.support.postgres import execute, rows, settings_of
+from tests.support.postgres import execute, rows, scalar, settings_of
 from tests.support.receiver import Receiver, receiving, status
 from tests.support.waiting import eventually
 
@@ -23,6 +27,9 @@ REFUSED: list[dict[str, Any]] = yaml.safe_load(
 )["refused"]
 GIVEN = {"name": "b", "amount": 100, "currency": "usd", "window": "month"}
 JSON = {"Content-Type": "application/json"}
+FOLDED: LiteralString = (
+    "SELECT coalesce(sum(requests), 0) FROM cube_route_day JOIN dimensions ON key = route_key WHERE value = %s"
+)
 SUBJECT = ("organization_id", "user_id", "token_id", "agent_id", "model")
 
 
@@ -299,3 +306,25 @@ def test_what_was_not_taken_is_shown_with_its_reason(stack: Stack, local: Functi
         ("the webhook was removed",)
     ]
     rollup.stop()
+
+
+def test_a_receiver_that_hangs_holds_up_no_folding(
+    stack: Stack, local: Function, receiver: Receiver, tmp_path: Path
+) -> None:
+    """As `tally up` runs it: over and over, in one process."""
+    receiver.answers = [receiver.hang] * 10
+    make(local, organization_id="hanging", thresholds=[50], webhook_url=receiver.url)
+    environment = {**os.environ, "TALLY_DATABASE_URL": stack.database_url, "TALLY_PRIVATE_WEBHOOKS": "1"}
+    command = [sys.executable, "-m", "tally.cli", "rollup", "--every", "0.1"]
+    rollup = ServiceProcess("rollup", command, environment, tmp_path / "rollup.log")
+    rollup.start()
+    try:
+        stack.send({"route": "/", "organization_id": "hanging", "cost_usd": 60})
+        eventually(lambda: receiver.posts, "the attempt")
+        stack.send({"route": "/meanwhile"})
+        eventually(
+            lambda: scalar(stack.database_url, FOLDED, ("/meanwhile",)) == 1, "folding", seconds=webhooks.SECONDS
+        )
+        assert scalar(stack.database_url, "SELECT count(*) FROM deliveries WHERE told_at IS NULL") == 1
+    finally:
+        rollup.stop()
