@@ -55,11 +55,12 @@ gcloud builds submit WORK/context --project=shop-usage --region=europe-west1 --c
 {SERVICE.format("ingest")}
 {SERVICE.format("record")}
 {SERVICE.format("query")}
+{SERVICE.format("admin")}
 terraform output -json
-{JOB.format("tally-admin")} --args=^|^tokens|create|--name|smoke test|--scope|ingest|--scope|read\
+{JOB.format("tally-command")} --args=^|^tokens|create|--name|smoke test|--scope|ingest|--scope|read\
 |--organization|tally-smoke|--expires|TIME|--token-hash|HASH --wait
 tally smoke --url https://tally-ingest.run.app --query-url https://tally-query.run.app
-{JOB.format("tally-admin")} --args=^|^tokens|create|--name|first admin|--scope|admin|--token-hash|HASH --wait
+{JOB.format("tally-command")} --args=^|^tokens|create|--name|first admin|--scope|admin|--token-hash|HASH --wait
 gcloud storage cp WORK/note {BUCKET}/releases/STAMP_deploy_TAG
 """
 
@@ -164,7 +165,7 @@ def test_services_keep_the_old_image_until_the_migration_is_through(place: Place
         "terraform apply",
         "gcloud run jobs execute tally-migrate",
         "terraform apply",
-        "gcloud run jobs execute tally-admin",
+        "gcloud run jobs execute tally-command",
         "gcloud storage cp WORK/note",
     ]
     assert outcome.out == ""
