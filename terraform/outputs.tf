@@ -14,8 +14,8 @@ output "cache_endpoints" {
 }
 
 output "image" {
-  description = "Image that migrates the database."
-  value       = var.image
+  description = "Image that migrates the database; null as long as there is none."
+  value       = module.migrate.image # not the variable: a deploy applies this job alone, and its outputs
 }
 
 output "image_repository" {

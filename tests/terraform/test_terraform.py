@@ -134,6 +134,16 @@ def test_migrate_is_told_whom_to_grant_what(plan: Plan) -> None:
     assert users == {name: environments[name]["TALLY_DATABASE_USER"] for name in SERVICES}
 
 
+def test_what_is_applied_before_the_migration_is_its_job_and_every_database_user_and_no_service(
+    terraform: Terraform,
+) -> None:
+    before = terraform.plan(VARIABLES["everything"], "-target=module.migrate")
+    assert set(before.environments()) == {"migrate"}
+    assert len(before.of("google_sql_user")) == len(SERVICES) + 1
+    assert before.outputs["image"] == IMAGE
+    assert "serving_image" not in before.outputs
+
+
 def test_pools_are_counted_as_large_as_they_are(terraform: Terraform) -> None:
     sources = {name: ROOT / "functions" / name / "main.py" for name in SERVICES}
     sources |= {name: ROOT / "shared" / "tally" / f"{name}.py" for name in ("migrate", "rollup")}
