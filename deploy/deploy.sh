@@ -136,7 +136,7 @@ if [ -z "$standing" ]; then
     make_token 'first admin' admin '' ''
 fi
 note_release deploy "$tag"
-sum_up "Deployed $tag. Send events to $URL, ask $QUERY_URL for figures; docs/api.md says how."
+sum_up "Deployed $tag. Send events to $URL, ask $QUERY_URL for figures, manage at $ADMIN_URL; docs/api.md says how."
 if [ -z "$standing" ] && ! dry_run; then
     say 'The admin token, shown this once; only its SHA-256 is stored. make token makes others.'
     printf '%s\n' "$SECRET"

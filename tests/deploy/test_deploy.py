@@ -91,6 +91,8 @@ def tag_of(place: Place) -> str:
 def test_a_first_deploy_runs_these_commands_in_this_order(place: Place) -> None:
     outcome = place.deployed()
     assert plain(place, outcome) == FIRST_DEPLOY.strip().splitlines()
+    for function in ("ingest", "query", "admin"):
+        assert f" https://tally-{function}.run.app" in outcome.said
     assert place.left_over() == []
 
 
