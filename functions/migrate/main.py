@@ -1,4 +1,6 @@
-"""migrate: the job that brings the database to the migration that this version needs. Two at once do no harm.
+"""migrate: the job that brings the database to the migration that this version needs, with prices where it has none.
+
+Two at once do no harm.
 
 As a job: `python functions/migrate/main.py`. As a function, for a scheduler that can only call an address: POST.
 """
@@ -13,13 +15,15 @@ from tally.http.service import service
 from tally.job import job
 from tally.log import logger
 from tally.migrate import upgrade
+from tally.price_import import seed
 from tally.settings import settings
 
 
 def run() -> str | None:
     """One run, logged; returns the migration reached."""
     reached = upgrade(settings())
-    logger("migrate").info("migrated", migration=reached)
+    priced = seed(settings())
+    logger("migrate").info("migrated", migration=reached, prices_added=priced)
     return reached
 
 

@@ -19,7 +19,7 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
     "ingest": {"SELECT": (*_SCHEMA, "api_tokens")},
     "record": {
         # Of what it writes, it reads the keys that it may have to find again.
-        "SELECT": (*_SCHEMA, "dimensions", "dedupe_keys", "dead_letters", "fold_state"),
+        "SELECT": (*_SCHEMA, "dimensions", "dedupe_keys", "dead_letters", "fold_state", "price_book", "prices"),
         "INSERT": ("dimensions", "dedupe_keys", "usage_events", "dead_letters"),
     },
     "query": {
@@ -28,6 +28,7 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
             "api_tokens",
             "detailed_users",
             "dimensions",
+            "exchange_rates",
             "fold_state",
             "organizations",
             "usage_events",

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -125,6 +126,16 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=3600, allow_inf_nan=False), Expects("a number of seconds above 0, at most 3600")
     ] = Field(4.5, description="Seconds after which a question is given up as too large.")
 
+    characters_per_token: Annotated[
+        dict[str, Annotated[Decimal, Field(gt=0, le=1000, allow_inf_nan=False)]],
+        NoDecode,
+        BeforeValidator(_from_json),
+        Expects('a JSON object from a provider, or "default", to characters a token, such as {"gigachat": 3.2}'),
+    ] = Field(
+        {"default": Decimal("2.5")},
+        description="Characters a token by provider, from which tokens are estimated where an event has none.",
+    )
+
     @model_validator(mode="after")
     def _one_database_and_one_publisher(self) -> Self:
         if self.database_url is not None and self.cloud_sql_instance is not None:
@@ -202,7 +213,7 @@ def shown(settings: Settings, field: str) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, dict):
-        return json.dumps(value) if value else ""
+        return json.dumps(value, default=float) if value else ""
     return "" if value is None else str(value)
 
 

@@ -27,9 +27,12 @@ POSTS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def stored(stack: Stack) -> None:
-    """A call that the examples of parameters find."""
+    """What the examples of parameters find."""
     call = {"route": "/v1/chat", "token_hash": "cd" * 32, "operation": "TEXT_GENERATION", "total_tokens": 1550}
     assert stack.send(call).status_code == 202
+    rates = {"input": 2.5, "cached_input": 1.25, "output": 10}
+    price = {"provider": "openai", "model": "gpt-4o*", "currency": "USD", "valid_from": "2026-01-01"}
+    assert stack.admin.post("/v1/prices", json={**price, "per_million": rates}).status_code == 201
 
 
 def function_of(stack: Stack, path: str) -> Function:
@@ -89,7 +92,7 @@ def test_the_example_of_a_body_is_taken(stack: Stack, path: str, kind: str, exam
 @pytest.mark.parametrize("path", PATHS)
 def test_all_methods_of_a_path_are_described(stack: Stack, path: str) -> None:
     other = next(method for method in ("PUT", "PATCH", "DELETE") if method.lower() not in PATHS[path])
-    answer = function_of(stack, path).request(other, path.format(token_id="1"))
+    answer = function_of(stack, path).request(other, re.sub(r"\{\w+\}", "1", path))
     assert answer.status_code == 405
     assert {*answer.headers["Allow"].split(", ")} == {method.upper() for method in PATHS[path]}
 

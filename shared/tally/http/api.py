@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tally import jsontext
@@ -19,6 +20,7 @@ from tally.log import logger
 from tally.schema import REVISIONS, SchemaGuard
 
 health = APIRouter(tags=["health"])
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _NO_TOKEN: dict[str, Any] = {"security": []}
 
 
@@ -71,8 +73,7 @@ def application(function: str, guard: SchemaGuard) -> FastAPI:
     @app.exception_handler(HTTPException)
     def routing(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "GET").split(", ")
-            return problem.of_request_error(MethodNotAllowed(request.method, allowed))
+            return problem.of_request_error(MethodNotAllowed(request.method, _methods(request)))
         return problem.of_request_error(NotFound(f"There is nothing at {request.scope['path'][:200]}; see /docs."))
 
     app.add_middleware(_Outermost, function=function)
@@ -105,6 +106,16 @@ class _Outermost:
             if started:
                 raise  # only a broken connection tells the client that the answer is not whole
             await problem.unexpected()(scope, receive, send)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path takes, of all its endpoints; what lies below a mount is files."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+
+    def takes(method: str) -> bool:
+        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+
+    return [method for method in _METHODS if takes(method)] or ["GET"]
 
 
 def _bad_parameters(error: RequestValidationError) -> RequestError:

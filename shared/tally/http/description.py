@@ -65,7 +65,7 @@ def document() -> dict[str, Any]:
     for router in (*endpoints.ROUTERS, *management.ROUTERS, health):
         for route in router.routes:
             if isinstance(route, APIRoute):
-                path = described["paths"][route.path]
+                path = described["paths"][route.path_format]
                 methods = [method.lower() for method in route.methods or ()]
                 path |= {method: _operation(route, path[method]) for method in methods}
     return {

@@ -135,9 +135,22 @@ def refused(field: str, message: str, value: object = None) -> Unprocessable:
 
 def body_of(model: type[BaseModel], example: Mapping[str, Any]) -> dict[str, Any]:
     """`openapi_extra` of an endpoint that reads `model`."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    schema = model.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))
     return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema, "example": dict(example)}}}}
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """A schema in one piece: what it refers to is put where it does."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    reference = schema.get("$ref")
+    if reference is not None:
+        described = {name: part for name, part in schema.items() if name != "$ref"}
+        return _inlined({**definitions[reference.rpartition("/")[2]], **described}, definitions)
+    return {name: _inlined(part, definitions) for name, part in schema.items()}
 
 
 def _refused(faults: list[FieldError]) -> Unprocessable:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tally import migrate
+from tally import migrate, price_import
 from tally.local import LocalError, roles
 from tally.local.emulator import PubSubEmulator, set_up
 from tally.local.folder import FolderInUse, FolderLock
@@ -103,6 +103,7 @@ class Stack:
         roles.make_roles(self._postgres.url)
         self._tell("Applying migrations")
         migrate.upgrade(self.settings)
+        price_import.seed(self.settings)
         self._tell("Starting the functions")
         self._start_services()
         self._write_stack_file()

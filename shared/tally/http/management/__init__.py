@@ -12,10 +12,10 @@ from tally.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
-from tally.http.management import audit_log
+from tally.http.management import audit_log, prices
 from tally.http.refusals import refusals
 
-ROUTERS = (audit_log.router,)
+ROUTERS = (audit_log.router, prices.router)
 # Of every endpoint.
 _REFUSALS = refusals(
     Malformed, Unauthenticated, Forbidden, NotFound, PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable

@@ -1,0 +1,1 @@
+"""Commands of `tally` that manage things: a module for each kind."""
