@@ -53,6 +53,21 @@ variable "cache" {
   default = null
 }
 
+variable "characters_per_token" {
+  description = <<-TEXT
+    Characters a token by provider, from which tokens are estimated where an event has none; default stands for all
+    providers that are not named.
+  TEXT
+  type        = map(number)
+  default     = { default = 2.5 }
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for characters in values(var.characters_per_token) : characters > 0 && characters <= 1000])
+    error_message = "characters_per_token: expected numbers above 0, at most 1000."
+  }
+}
+
 variable "database" {
   description = <<-TEXT
     Cloud SQL for PostgreSQL.

@@ -77,6 +77,7 @@ run "malformed_values" {
     query_timeout_seconds = 60
     token_ttl_seconds     = 301
     armor                 = { requests_per_minute = 0 }
+    characters_per_token  = { gigachat = 0 }
     admin                 = { max_instances = 0 }
     ingest                = { max_instances = 1, min_instances = 2 }
     record                = { max_instances = 0 }
@@ -97,6 +98,7 @@ run "malformed_values" {
     var.token_ttl_seconds,
     var.armor,
     var.admin,
+    var.characters_per_token,
     var.ingest,
     var.record,
     var.query,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tally import cli
+from tally import cli, settings
 from tally.routes import FUNCTION_BY_PREFIX
 from tests.terraform.reads import ROOT, pool_size, variables_read
 from tests.terraform.runs import IMAGE, Plan, Terraform, TerraformMissing
@@ -112,6 +112,14 @@ def test_a_function_is_given_every_setting_that_it_reads_and_no_other(plan: Plan
     read = variables_read(ROOT / "functions" / function / "main.py")
     assert {there for here, there in ELSEWHERE.items() if here in read} <= given
     assert given == (read - set(ELSEWHERE)) | served
+
+
+def test_every_value_is_one_that_the_code_takes(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in plan.environments().values():
+        with monkeypatch.context() as inside:
+            for name, value in given.items():
+                inside.setenv(name, value)
+            settings.read()
 
 
 def test_the_job_command_is_given_its_database_only(plan: Plan) -> None:
