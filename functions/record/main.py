@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tally.database import Store
+from tally.estimation import Estimation
 from tally.groupcommit import GroupCommit
 from tally.http.body import read_body
 from tally.http.health import health_routes
@@ -42,7 +43,7 @@ def _guard() -> SchemaGuard:
 
 @cache
 def _group() -> GroupCommit[Contents]:
-    recorder = Recorder(_store(), settings().raw_retention_days)
+    recorder = Recorder(_store(), settings().raw_retention_days, Estimation.of(settings()))
     thread = ThreadPoolExecutor(_WRITERS, thread_name_prefix="recorder")
 
     def write(batch: Sequence[Contents]) -> None:

@@ -5,23 +5,22 @@ import signal
 import sys
 import threading
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from tally import __version__
+from tally.commands.database import with_database
 from tally.commands.estimate import estimate
+from tally.commands.forecast import forecast
+from tally.commands.parameters import as_over_http
 from tally.commands.prices import prices
-from tally.errors import ConfigurationError, Malformed, TallyError, Unavailable
+from tally.commands.terminal import console
+from tally.errors import ConfigurationError, TallyError, Unavailable
 from tally.usage.stats import By
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tally.settings import Settings
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -141,7 +140,7 @@ def migrate(
     if sql:
         typer.echo(migrations.sql(settings().database_users), nl=False)
         return
-    chosen = _with_database()
+    chosen = with_database()
     reached = migrations.upgrade(chosen)
     priced = price_import.seed(chosen)
     typer.echo(f"The database is at migration {reached}{f'; {priced} prices were put into it' if priced else ''}.")
@@ -188,7 +187,7 @@ def rollup(
     """Fold new events into the figures, make partitions ahead, drop those past the retention."""
     from tally.rollup import run_once
 
-    chosen = _with_database()
+    chosen = with_database()
     if every is None:
         report = run_once(chosen)
         typer.echo(
@@ -206,28 +205,17 @@ def rollup(
             typer.echo(f"tally: {error}", err=True)
 
 
-def _as_over_http(parameter: typer.CallbackParam, value: str) -> str:
-    """Refuses what `GET /v1/usage` refuses for the parameter of the same name, in the same words."""
-    from tally.usage.question import parse_question
-
-    try:
-        parse_question([(str(parameter.name), value)], datetime.now(UTC))
-    except Malformed as error:
-        raise typer.BadParameter(error.errors[0]["message"]) from error
-    return value
-
-
 @app.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, max=3650, help="How many local days, today included.")] = 7,
     by: Annotated[By, typer.Option(help="What each line is about.")] = "day",
     timezone: Annotated[
         str,
-        typer.Option(metavar="ZONE", callback=_as_over_http, help="Whose days, such as Europe/Moscow."),
+        typer.Option(metavar="ZONE", callback=as_over_http, help="Whose days, such as Europe/Moscow."),
     ] = "UTC",
     currency: Annotated[
         str,
-        typer.Option(metavar="CODE", callback=_as_over_http, help="What costs are shown in, such as EUR."),
+        typer.Option(metavar="CODE", callback=as_over_http, help="What costs are shown in, such as EUR."),
     ] = "USD",
 ) -> None:
     """Show the figures of the last days as a table: requests, errors, response times, tokens, cost.
@@ -253,7 +241,7 @@ def stats(
     from tally.usage.table import rendered
     from tally.usage.windows import zone
 
-    chosen = _with_database()
+    chosen = with_database()
     limit = {"statement_timeout": str(int(chosen.query_timeout_seconds * 1000))}
     store = Store(chosen, "tally stats", pool_size=1, options={**QUERY_OPTIONS, **limit})
     try:
@@ -267,7 +255,10 @@ def stats(
             )  # fmt: skip
     finally:
         store.dispose()
-    _console(10_000).print(rendered(found))
+    console(10_000).print(rendered(found))
+
+
+app.command()(forecast)
 
 
 @tokens.command()
@@ -298,7 +289,7 @@ def create(
 
     bound = {"organization_id": organization, "team_id": team, "user_id": user}
     ends = _moment(expires) if expires else None
-    store = Store(_with_database(), "tally tokens", pool_size=1)
+    store = Store(with_database(), "tally tokens", pool_size=1)
     try:
         if token_hash is not None:
             typer.echo(register(store, name, scope, token_hash, **bound, expires_at=ends).id)
@@ -318,7 +309,7 @@ def revoke(
     from tally.database import Store
     from tally.tokens import revoke as revoke_token
 
-    store = Store(_with_database(), "tally tokens", pool_size=1)
+    store = Store(with_database(), "tally tokens", pool_size=1)
     try:
         revoke_token(store, token_id)
     finally:
@@ -364,38 +355,13 @@ def config() -> None:
     table = Table("Variable", "Value", "Default", "Meaning", box=None, pad_edge=False)
     for name, field in Settings.model_fields.items():
         table.add_row(variable(name), shown(current, name), shown(default, name), field.description)
-    _console(240).print(table)
+    console(240).print(table)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(f"tally {__version__}")
-
-
-def _console(width: int) -> "Console":
-    """Standard output, as wide as the terminal; where it is none, up to `width`."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else width, markup=False, highlight=False)
-
-
-def _with_database() -> "Settings":
-    """The settings, with the database of `tally up` where they name none."""
-    from pydantic import SecretStr
-
-    from tally.local.stackfile import running_stack
-    from tally.settings import settings
-
-    chosen = settings()
-    if chosen.database_url is not None or chosen.cloud_sql_instance is not None:
-        return chosen
-    running = running_stack(chosen.data_dir)
-    if running is None:
-        raise ConfigurationError(
-            "no database is named: set TALLY_DATABASE_URL or TALLY_CLOUD_SQL_INSTANCE, or start `tally up`"
-        )
-    return chosen.model_copy(update={"database_url": SecretStr(running["database"])})
 
 
 def _moment(text: str) -> datetime:

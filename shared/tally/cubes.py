@@ -2,6 +2,9 @@
 
 A cube holds for each bucket and combination of keys the sums of all folded events. Which cubes there are is data:
 folding and questions are both composed from it. Key 0 stands for "no value".
+
+Costs have cubes of their own. They have sums of those events only that cost something or should, apart by currency so
+that each converts at its own day's rate, and they change when events are priced again; all others never do.
 """
 
 import math
@@ -35,17 +38,20 @@ from sqlalchemy.types import TypeEngine
 from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER
 
 Grain = Literal["hour", "quarter_day", "day", "month"]
+Kind = Literal["calls", "costs"]
 FINE_FIRST: Sequence[Grain] = ("hour", "quarter_day", "day", "month")
 
 metadata = MetaData()
 
-KEY_COLUMNS = (*(f"{kind}_key" for kind in KIND_OF_FIELD.values()), f"{CURRENCY}_key")
+CURRENCY_KEY = f"{CURRENCY}_key"
+LIST_CURRENCY_KEY = f"list_{CURRENCY_KEY}"
+KEY_COLUMNS = (*(f"{kind}_key" for kind in KIND_OF_FIELD.values()), CURRENCY_KEY, LIST_CURRENCY_KEY)
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens")
 TEXTS = (
     "user_name", "error_message", "ip_address", "user_agent", "workflow_id", "content_id", "request_id", "topic",
 )  # fmt: skip
-COSTS = ("cost", "cost_usd", "cost_rub")
-# Currencies that every cube keeps sums of; others are told apart by the key of the currency, in the cubes that have it.
+COSTS = ("cost", "cost_usd", "cost_rub", "list_cost")
+# Currencies in which a sender may give an amount beside another one.
 OWN_CURRENCIES = ("USD", "RUB")
 HISTOGRAM = "histogram"
 IS_AI = "is_ai"
@@ -67,6 +73,7 @@ usage_events = Table(
     Column("reasoning_tokens", BigInteger),
     Column("response_time_ms", Numeric),
     *(Column(name, Numeric) for name in COSTS),
+    Column("price_id", Integer),
     *(Column(name, BigInteger) for name in ("input_text_length", "output_text_length")),
     *(Column(name, String) for name in TEXTS),
     *(Column(name, JSONB) for name in ("labels", "request_metadata", "response_metadata")),
@@ -102,10 +109,8 @@ _IS_AI = or_(
     _events.operation_key.is_not(None),
     _events.total_tokens.is_not(None),
 )
-_IS_UNPRICED = and_(
-    or_(_events.model_key.is_not(None), _events.total_tokens.is_not(None)),
-    _events.currency_key.is_(None),
-)
+# Unpriced, where it has no currency.
+IS_BILLED = or_(_events.model_key.is_not(None), _events.total_tokens.is_not(None), _events.currency_key.is_not(None))
 
 # Histograms of response times: bin n > 0 holds those in (γ^(n-4097), γ^(n-4096)] ms, bin 0 those of 0 ms. With
 # γ = (1+α)/(1-α), the middle 2γ^n/(γ+1) of a bin differs from every value in it by a share of at most α (Masson, Rim,
@@ -201,12 +206,6 @@ _CALLS: Sequence[Measure] = (
 )
 _USUAL: Sequence[Measure] = (
     *_CALLS,
-    Measure("unpriced_requests", _count(_IS_UNPRICED), type=BigInteger()),
-    Measure("priced_requests", _count(_events.currency_key.is_not(None)), type=BigInteger()),
-    *(
-        Measure(f"{code.lower()}_requests", _count(_events[f"cost_{code.lower()}"].is_not(None)), type=BigInteger())
-        for code in OWN_CURRENCIES
-    ),
     *(Measure(name, func.coalesce(_events[name], _ZERO)) for name in TOKEN_COUNTS),
     Measure(
         "estimated_tokens",
@@ -214,12 +213,11 @@ _USUAL: Sequence[Measure] = (
     ),
     Measure("min_response_time_ms", _events.response_time_ms, "min"),
     Measure("max_response_time_ms", _events.response_time_ms, "max"),
-    *(
-        Measure(f"cost_{code.lower()}", func.coalesce(_events[f"cost_{code.lower()}"], _ZERO))
-        for code in OWN_CURRENCIES
-    ),
 )
-_COST: Sequence[Measure] = (Measure("cost", func.coalesce(_events.cost, _ZERO)),)
+_COSTS: Sequence[Measure] = (
+    Measure("billed_requests", _ONE, type=BigInteger()),
+    *(Measure(name, func.coalesce(_events[name], _ZERO)) for name in COSTS),
+)
 _TIMES: Sequence[Measure] = (
     Measure("first_time", _events.time, "min", DateTime(timezone=True)),
     Measure("last_time", _events.time, "max", DateTime(timezone=True)),
@@ -229,7 +227,7 @@ _ERRORS: Sequence[Measure] = (
     Measure("last_error_time", case((_IS_ERROR, _events.time)), "max", DateTime(timezone=True)),
 )
 _HISTOGRAM: Sequence[Measure] = (Measure(HISTOGRAM, _element_of_event(), "histogram", ARRAY(BigInteger)),)
-MEASURES: Sequence[Measure] = (*_USUAL, *_COST, *_TIMES, *_RECEIVED, *_ERRORS, *_HISTOGRAM)
+MEASURES: Sequence[Measure] = (*_USUAL, *_COSTS, *_TIMES, *_RECEIVED, *_ERRORS, *_HISTOGRAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +240,7 @@ class Cube:
         measures: its columns.
         family: what it is folded with: events are summed up once by all keys of a family's cubes, and each cube from
             those sums. It pays where the sums are few.
+        of: whether it has the sums of all calls, or of what those cost that cost something or should.
         detailed: whether it has rows of detailed users only, those with so many events that reading their raw events
             takes longer than reading buckets. Of the others, most buckets would hold a single event.
     """
@@ -252,6 +251,7 @@ class Cube:
     keys: tuple[str, ...]
     measures: Sequence[Measure]
     family: str
+    of: Kind = "calls"
     detailed: bool = False
 
 
@@ -262,22 +262,23 @@ def _cube(
     measures: Sequence[Measure] = _USUAL,
     *,
     family: str,
+    of: Kind = "calls",
     detailed: bool = False,
 ) -> Cube:
     table = Table(
-        f"cube_{name}_{grain}",
+        f"{'cost' if of == 'costs' else 'cube'}_{name}_{grain}",
         metadata,
         Column("bucket", DateTime(timezone=True), primary_key=True),
         *(Column(key, Integer, primary_key=True) for key in keys),
         *(Column(measure.name, measure.type) for measure in measures),
     )
-    return Cube(name, table, grain, tuple(keys), measures, family, detailed)
+    return Cube(name, table, grain, tuple(keys), measures, family, of, detailed)
 
 
-def _cubes() -> Iterator[Cube]:
-    keys: Sequence[str] = ("organization_key", "source_key", "currency_key")
-    yield _cube("source", "hour", keys, (*_USUAL, *_COST), family="model")
-    yield _cube("source", "day", keys, (*_USUAL, *_COST, *_TIMES, *_RECEIVED, *_HISTOGRAM), family="model")
+def _call_cubes() -> Iterator[Cube]:
+    keys: Sequence[str] = ("organization_key", "source_key")
+    yield _cube("source", "hour", keys, family="model")
+    yield _cube("source", "day", keys, (*_USUAL, *_TIMES, *_RECEIVED, *_HISTOGRAM), family="model")
 
     yield _cube("status", "day", ("organization_key", "status", "error_type_key"), family="route")
 
@@ -297,9 +298,8 @@ def _cubes() -> Iterator[Cube]:
     yield _cube("agent", "hour", ("organization_key", "agent_key", IS_AI), family="model")
     keys = (
         "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
-        "currency_key",
     )  # fmt: skip
-    yield _cube("model", "day", keys, (*_USUAL, *_COST, *_HISTOGRAM), family="model")
+    yield _cube("model", "day", keys, (*_USUAL, *_HISTOGRAM), family="model")
 
     keys = ("organization_key", "route_key", "method_key", "status", "error_type_key")
     yield _cube("route_status", "month", keys, (*_CALLS, *_ERRORS), family="route")
@@ -307,9 +307,9 @@ def _cubes() -> Iterator[Cube]:
     keys = ("organization_key", "user_key")
     yield _cube("user", "hour", keys, family="user_hour", detailed=True)
     yield _cube("user", "quarter_day", keys, family="user_hour", detailed=True)
-    yield _cube("user", "day", ("organization_key", "user_key", IS_AI), family="user")
-    keys = ("organization_key", "user_key", IS_AI, "currency_key")
-    yield _cube("user", "month", keys, (*_USUAL, *_COST), family="user")
+    keys = ("organization_key", "user_key", IS_AI)
+    yield _cube("user", "day", keys, family="user")
+    yield _cube("user", "month", keys, family="user")
 
     yield _cube("token_route", "month", ("organization_key", "token_key", "route_key"), _CALLS, family="token_route")
 
@@ -322,9 +322,47 @@ def _cubes() -> Iterator[Cube]:
     yield _cube("user_model", "month", keys, family="user")
 
 
+def _cost_cubes() -> Iterator[Cube]:
+    """By day at most: a month has no one rate."""
+    currencies = (CURRENCY_KEY, LIST_CURRENCY_KEY)
+
+    def cube(name: str, grain: Grain, keys: Sequence[str], family: str, *, detailed: bool = False) -> Cube:
+        of: Kind = "costs"
+        return _cube(name, grain, (*keys, *currencies), _COSTS, family=f"cost_{family}", of=of, detailed=detailed)
+
+    keys: Sequence[str] = ("organization_key", "source_key")
+    yield cube("source", "hour", keys, "model")
+    yield cube("source", "day", keys, "model")
+
+    yield cube("status", "day", ("organization_key", "status", "error_type_key"), "route")
+    yield cube("route", "hour", ("organization_key", "route_key", "method_key"), "route")
+    yield cube("route", "day", ("organization_key", "route_key", "method_key"), "route")
+
+    yield cube("token", "hour", ("organization_key", "token_key"), "token")
+    yield cube("token", "day", ("organization_key", "team_key", "token_key"), "token")
+
+    keys = ("organization_key", "provider_key", "model_key", "operation_key", IS_AI)
+    yield cube("model", "hour", keys, "model")
+    yield cube("model", "quarter_day", keys, "model")
+    yield cube("agent", "hour", ("organization_key", "agent_key", IS_AI), "model")
+    keys = (
+        "organization_key", "agent_key", "provider_key", "model_key", "operation_key", "token_type_key", IS_AI,
+    )  # fmt: skip
+    yield cube("model", "day", keys, "model")
+
+    keys = ("organization_key", "user_key")
+    yield cube("user", "hour", keys, "user_hour", detailed=True)
+    yield cube("user", "quarter_day", keys, "user_hour", detailed=True)
+    yield cube("user", "day", (*keys, IS_AI), "user")
+    yield cube("user_agent", "day", (*keys, "agent_key"), "user", detailed=True)
+    keys = (*keys, "provider_key", "model_key", "operation_key", IS_AI)
+    yield cube("user_model", "day", keys, "user", detailed=True)
+
+
 # Those that questions of the four systems need; others are answered from raw events. The narrow come first: a question
 # takes the first that knows its keys.
-CUBES: Sequence[Cube] = tuple(_cubes())
+CUBES: Sequence[Cube] = (*_call_cubes(), *_cost_cubes())
+COST_CUBES: Sequence[Cube] = tuple(cube for cube in CUBES if cube.of == "costs")
 
 
 _LENGTH: Mapping[Grain, str] = {"hour": "1 hour", "quarter_day": "6 hours", "day": "1 day"}

@@ -43,12 +43,17 @@ _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-cal
 _QUOTES_ROWS = ("D", "W", "q")
 _QUERY_CANCELED = "57014"
 _NO_PARTITION = "23514"
+_PRICES_CHANGED = "TLY02"
 _UNDEFINED = frozenset({"42P01", "42703", "42883", "3F000"})
 _NOT_GRANTED = "42501"
 
 
 class PartitionMissing(TallyError):
     """A row's time or generation has no partition yet; `tally.partitions` makes one."""
+
+
+class PricesChanged(TallyError):
+    """Events were priced with prices that are not in force any more; they must be read again."""
 
 
 class QuestionTooLarge(Unprocessable):
@@ -384,6 +389,8 @@ def _raise_ours(driver_error: BaseException) -> NoReturn:
             detail.pop(part, None)
     if code == _NO_PARTITION and "no partition" in message:
         raise PartitionMissing(message) from driver_error
+    if code == _PRICES_CHANGED:
+        raise PricesChanged(message) from driver_error
     if code == _QUERY_CANCELED:
         raise QuestionTooLarge.advice() from driver_error
     if code in _UNDEFINED:

@@ -28,6 +28,7 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
             "api_tokens",
             "detailed_users",
             "dimensions",
+            "exchange_rates",
             "fold_state",
             "organizations",
             "usage_events",

@@ -9,16 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tally import intake, jsontext, partitions
-from tally.database import PartitionMissing, QuestionTooLarge, Store, statement
-from tally.dimensions import Dimensions, Value
+from tally import intake, jsontext, partitions, prices
+from tally.costing import Costing, Pricing, has_price
+from tally.database import PartitionMissing, PricesChanged, QuestionTooLarge, Store, statement
+from tally.dimensions import CURRENCY, Dimensions, Value
 from tally.errors import DataRefused, FieldError, RequestError, StoreUnavailable
+from tally.estimation import Estimation
 from tally.event import UsageEvent, Window
 from tally.message import SOURCE, TENANT, Message
 from tally.rows import Received, scoped_values, to_row, unscoped_values
 
 DEFAULT_SOURCE = "pubsub"
 MAX_NAME = 200
+# How often events are priced anew, when prices change just then.
+_PRICINGS = 5
 # Claims are few against many keys: an index, never a scan of all keys, whatever the planner guesses of a JSON array.
 RECORDER_OPTIONS = {"enable_seqscan": "off", "statement_timeout": "30000"}
 
@@ -81,10 +85,12 @@ def read(message: Message, retention_days: int) -> Contents:
 class Recorder:
     """Writes messages to the store, a batch in one transaction. Threads may share it."""
 
-    def __init__(self, store: Store, retention_days: int) -> None:
+    def __init__(self, store: Store, retention_days: int, estimation: Estimation | None = None) -> None:
         self._store = store
         self._retention_days = retention_days
+        self._estimation = estimation or Estimation({})
         self._dimensions = Dimensions(store)
+        self._pricing: Pricing | None = None
 
     def record(self, batch: Sequence[Contents]) -> Outcome:
         """Stores the contents of messages; returns when they are committed.
@@ -126,33 +132,53 @@ class Recorder:
             # are asked for again, because the database may be another one: restored from a backup.
             self._store.dispose()
             self._dimensions = Dimensions(self._store)
+            self._pricing = None
             stored = self._write(received)
         return Outcome(stored=stored, duplicate=len(received) - stored)
 
     def _write(self, received: Sequence[Received]) -> int:
-        rows = self._rows(received)
+        for _ in range(_PRICINGS):
+            pricing = self._pricing_of(received)
+            rows = self._rows(received, Costing(self._estimation, pricing))
+            try:
+                return self._insert(rows, None if pricing is None else str(pricing.book.version))
+            except PricesChanged:
+                self._pricing = None
+        raise StoreUnavailable("The prices in force change all the time.")
+
+    def _insert(self, rows: Sequence[dict[str, Any]], book: str | None) -> int:
         events = jsontext.dump(rows).decode()
         try:
-            return self._insert(events)
-        except PartitionMissing:
-            partitions.ensure(self._store, self._retention_days, times=[row["time"] for row in rows])
-            return self._insert(events)
-
-    def _insert(self, events: str) -> int:
-        try:
-            [[stored]] = self._store.run_prepared("recorder", "record_events", events=events)
+            try:
+                [[stored]] = self._store.run_prepared("recorder", "record_events", events=events, book=book)
+            except PartitionMissing:
+                partitions.ensure(self._store, self._retention_days, times=[row["time"] for row in rows])
+                [[stored]] = self._store.run_prepared("recorder", "record_events", events=events, book=book)
         except QuestionTooLarge as error:
             raise StoreUnavailable("The database did not store the events in time.") from error
         return int(stored)
 
-    def _rows(self, received: Sequence[Received]) -> list[dict[str, Any]]:
+    def _pricing_of(self, received: Sequence[Received]) -> Pricing | None:
+        """The prices in force, if any of the events may have one. Threads may find them at the same time."""
+        if not any(has_price(one.event) for one in received):
+            return None
+        pricing = self._pricing
+        if pricing is None:
+            with self._store.connect() as connection:
+                book = prices.load(connection)
+            keys = self._dimensions.keys((CURRENCY, 0, code) for code in book.currencies)
+            own = {code: keys[CURRENCY, 0, code] for code in book.currencies}
+            pricing = self._pricing = Pricing(book, own)
+        return pricing
+
+    def _rows(self, received: Sequence[Received], costing: Costing) -> list[dict[str, Any]]:
         """One row for each (sender, key), the first to come, sorted by it."""
         try:
             # Mostly every value is known, and looking for unknown ones would take as long as making the rows.
-            rows = [to_row(one, self._dimensions.known) for one in received]
+            rows = [to_row(one, self._dimensions.known, costing) for one in received]
         except KeyError:
             keys = self._keys(received)
-            rows = [to_row(one, keys) for one in received]
+            rows = [to_row(one, keys, costing) for one in received]
         by_key: dict[tuple[int, str], dict[str, Any]] = {}
         for row in rows:
             by_key.setdefault((row["sender_key"], row["key"]), row)

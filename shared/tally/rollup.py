@@ -14,7 +14,18 @@ from sqlalchemy import CTE, ColumnElement, Connection, Integer, Select, bindpara
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from tally import partitions
-from tally.cubes import CUBES, FINE_FIRST, MEASURES, Cube, Grain, bucket_of, detailed_users, key_of_event, usage_events
+from tally.cubes import (
+    CUBES,
+    FINE_FIRST,
+    IS_BILLED,
+    MEASURES,
+    Cube,
+    Grain,
+    bucket_of,
+    detailed_users,
+    key_of_event,
+    usage_events,
+)
 from tally.database import Store, statement
 from tally.schema import SchemaGuard
 from tally.settings import Settings
@@ -111,11 +122,13 @@ def _folding(*which: ColumnElement[bool], cubes: Sequence[Cube]) -> Select[Any]:
     One statement: the columns of an event that count are computed once and kept for all cubes, and the cubes of a
     family share the sums that they are made of.
     """
+    needed = {measure.name for cube in cubes for measure in cube.measures}
     events = (
         select(
             *(key_of_event(key).label(key) for key in dict.fromkeys(key for cube in cubes for key in cube.keys)),
             bucket_of("hour", usage_events.c.time).label("bucket"),
-            *(measure.of_event.label(measure.name) for measure in MEASURES),
+            *(measure.of_event.label(measure.name) for measure in MEASURES if measure.name in needed),
+            IS_BILLED.label("is_billed"),
         )
         .where(*which)
         .cte("events")
@@ -156,6 +169,8 @@ def _sums_of_family(family: Sequence[Cube], events: CTE) -> CTE:
         if measure.name in needed
     ]
     sums = _grouped(events, grain, [*keys], figures)
+    if family[0].of == "costs":
+        sums = sums.where(events.c.is_billed)
     if all(cube.detailed for cube in family):
         sums = sums.where(_is_detailed(events))
     return sums.cte(f"{family[0].family}_sums")

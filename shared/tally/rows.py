@@ -8,8 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tally.costing import Costing, Pricing, counted, has_price
 from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER, Value
-from tally.estimation import estimate_tokens
+from tally.estimation import Estimation
 from tally.event import TOKEN_COUNTS, UsageEvent
 
 # Of the fields that are dimensions but for the user, whose key depends on the organization: kind and column.
@@ -18,7 +19,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-79a-f][0-9a-f]{3}-[0-9a-f]{4}-[0
 _ORGANIZATION = "organization"
 _USER = "user"
 _OWN_REPORTS = ("USD", "RUB")
-_AMOUNTS = ("response_time_ms", "cost", "cost_usd", "cost_rub")
+_AMOUNTS = ("response_time_ms", "cost", "cost_usd", "cost_rub", "list_cost")
 
 
 @dataclass(slots=True)  # not frozen: that takes twice as long to make
@@ -67,8 +68,8 @@ def scoped_values(received: Received, keys: Mapping[Value, int]) -> Iterator[Val
         yield _USER, _organization_key(event.get("organization_id", ""), keys), event["user_id"]
 
 
-def to_row(received: Received, keys: Mapping[Value, int]) -> dict[str, Any]:
-    """The columns of one event; columns without a value are left out. Amounts are decimal texts, exact as given.
+def to_row(received: Received, keys: Mapping[Value, int], costing: Costing) -> dict[str, Any]:
+    """The columns of one event; columns without a value are left out. Amounts are decimal texts, every digit of them.
 
     Raises:
         KeyError: the key of a value is not in `keys`.
@@ -89,9 +90,12 @@ def to_row(received: Received, keys: Mapping[Value, int]) -> dict[str, Any]:
             row[keyed[1]] = keys[keyed[0], 0, value]  # type: ignore[index]
     if "user_id" in event:
         row["user_key"] = keys[_USER, row.get("organization_key", 0), row.pop("user_id")]
-    _fill_tokens(row)
-    if currencies := _currencies(event):
+    _fill_tokens(row, event, costing.estimation)
+    currencies = _currencies(event)
+    if currencies:
         _fill_cost(row, currencies, keys)
+    if costing.pricing is not None and has_price(event):
+        _fill_price(row, event, costing.pricing, is_given=bool(currencies))
     for name in _AMOUNTS:
         if name in row:
             row[name] = str(row[name])
@@ -102,13 +106,13 @@ def _organization_key(organization: str, keys: Mapping[Value, int]) -> int:
     return keys[_ORGANIZATION, 0, organization] if organization else 0
 
 
-def _fill_tokens(row: dict[str, Any]) -> None:
+def _fill_tokens(row: dict[str, Any], event: UsageEvent, estimation: Estimation) -> None:
     """The total is the sum unless it was given; without any count, counts are estimated from text lengths."""
     if row.keys().isdisjoint(TOKEN_COUNTS):
         for part in ("input", "output"):
             length = row.get(f"{part}_text_length")
             if length is not None:
-                row[f"{part}_tokens"] = estimate_tokens(length)
+                row[f"{part}_tokens"] = estimation.tokens(event.get("provider"), length)
                 row["tokens_estimated"] = True
         if "tokens_estimated" not in row:
             return
@@ -130,3 +134,18 @@ def _fill_cost(row: dict[str, Any], currencies: str, keys: Mapping[Value, int]) 
     if first in _OWN_REPORTS:
         row[f"cost_{first.lower()}"] = amount
     row["currency_key"] = keys[CURRENCY, 0, currencies]
+
+
+def _fill_price(row: dict[str, Any], event: UsageEvent, pricing: Pricing, *, is_given: bool) -> None:
+    """What the price in force makes of the event: its cost, or kept beside the one that the sender gave."""
+    priced = pricing.price(counted(event, row), row["time"])
+    if priced is None:
+        return
+    row["price_id"] = priced.price_id
+    key = pricing.currency_keys[priced.currency]
+    if is_given:
+        row["list_cost"], row["list_currency_key"] = priced.amount, key
+        return
+    row["cost"], row["currency_key"] = priced.amount, key
+    if priced.currency in _OWN_REPORTS:
+        row[f"cost_{priced.currency.lower()}"] = priced.amount

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from tally import jsontext
+from tally.costing import Costing
 from tally.database import Store, statements
 from tally.dimensions import Dimensions
 from tally.errors import DataRefused, StoreUnavailable
+from tally.estimation import Estimation
 from tally.recorder import RECORDER_OPTIONS, Contents, Outcome, Recorder
 from tally.rows import dedupe_key
 from tally.settings import Settings
@@ -231,7 +232,12 @@ def store_at(url: str, generation: int, minutes: int, events: list[dict[str, Any
 def store_on(connection: psycopg.Connection[Any], generation: int, minutes: int, events: list[dict[str, Any]]) -> int:
     """Stores rows by the recorder's statement as if it were some minutes after the beginning of `generation`."""
     turn = f"(to_timestamp({generation * 86400 * 120}) + interval '{minutes} minutes')"
-    moved = statements("recorder")["record_events"].replace("now()", turn).replace(":events", "%s::json")
+    moved = (
+        statements("recorder")["record_events"]
+        .replace("now()", turn)
+        .replace(":events", "%s::json")
+        .replace(":book", "NULL")
+    )
     found = connection.execute(moved.encode(), [write_json(events).decode()]).fetchone()
     assert found is not None
     return int(found[0])
@@ -303,9 +309,9 @@ def test_overlapping_batches_on_several_connections_never_deadlock(
     for _ in range(10):
         events = [event(id=str(uuid.uuid4()), source=f"s{number % 3}") for number in range(1000)]
         batches = [contents_of(random.Random(number).sample(events, 1000), published) for number in range(CONNECTIONS)]
-        written = [jsontext.dump(recorders[0]._rows(batch.received)).decode() for batch in batches]
+        written = [recorders[0]._rows(batch.received, Costing(Estimation({}), None)) for batch in batches]
         # As `store`, but ready beforehand, so that they meet, and without trying again.
-        concurrently([partial(recorder._insert, one) for recorder, one in zip(recorders, written, strict=True)])
+        concurrently([partial(recorder._insert, one, None) for recorder, one in zip(recorders, written, strict=True)])
     assert count(database_url) == 3 + 1000 * 10
     for store in stores:
         store.dispose()

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from tally import jsontext, tokens
-from tally.cubes import CUBES
+from tally.cubes import CUBES, Kind
 from tally.database import Store
 from tally.errors import StoreUnavailable
 from tally.principal import Principal
@@ -34,6 +34,9 @@ from tests.support.waiting import eventually
 
 EVERYBODY = Principal("t", "reader", frozenset({"read", "read:all"}))
 NOW = datetime(2026, 4, 6, 12, 34, 56, tzinfo=UTC)
+# What a cube counts, and the events that cost something or should.
+COUNT: Mapping[Kind, sql.Identifier] = {"calls": sql.Identifier("requests"), "costs": sql.Identifier("billed_requests")}
+BILLED = "(model_key IS NOT NULL OR total_tokens IS NOT NULL OR currency_key IS NOT NULL)"
 
 
 @pytest.fixture
@@ -69,12 +72,12 @@ def some_events(number: int, seed: int = 1) -> list[dict[str, Any]]:
     return list(random_events(rng, [NOW - timedelta(seconds=rng.uniform(0, 90 * 86400)) for _ in range(number)]))
 
 
-def in_cubes(url: str) -> set[int]:
-    """What each cube of all users has; all of them have the same number of events."""
+def in_cubes(url: str, of: Kind = "calls") -> set[int]:
+    """What each cube of all users has; all of one kind have the same number of events."""
     every = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT coalesce(sum(requests), 0) FROM {}").format(sql.Identifier(cube.table.name))
+        sql.SQL("SELECT coalesce(sum({}), 0) FROM {}").format(COUNT[of], sql.Identifier(cube.table.name))
         for cube in CUBES
-        if not cube.detailed
+        if cube.of == of and not cube.detailed
     )
     with psycopg.connect(url) as connection:
         return {int(requests) for (requests,) in connection.execute(every)}
@@ -87,6 +90,9 @@ def test_every_cube_holds_every_event_once(store: Store, database_url: str) -> N
     assert in_cubes(database_url) == {300}
     assert fold_step(store) == 0
     assert in_cubes(database_url) == {300}
+    [[billed]] = rows(database_url, f"SELECT count(*) FROM usage_events WHERE {BILLED}")
+    assert in_cubes(database_url, "costs") == {billed}
+    assert 0 < billed < 300
 
 
 def test_detailed_cubes_hold_every_event_of_users_with_many_and_none_of_the_others(
@@ -95,15 +101,18 @@ def test_detailed_cubes_hold_every_event_of_users_with_many_and_none_of_the_othe
     record(store, some_events(600), NOW)
     while fold_step(store, events=50, detailed_from=16):
         pass
-    by_user = rows(database_url, "SELECT user_key, sum(requests) FROM cube_user_month WHERE user_key > 0 GROUP BY 1")
-    detailed = {(user, requests) for user, requests in by_user if requests >= 16}
-    assert 0 < len(detailed) < len(by_user)
+    by_user = rows(
+        database_url,
+        f"SELECT user_key, count(*), count(*) FILTER (WHERE {BILLED}) FROM usage_events WHERE user_key > 0 GROUP BY 1",
+    )
+    many = [(user, {"calls": requests, "costs": billed}) for user, requests, billed in by_user if requests >= 16]
+    assert 0 < len(many) < len(by_user)
     for cube in CUBES:
         if cube.detailed:
-            query = sql.SQL("SELECT user_key, sum(requests) FROM {} GROUP BY 1")
+            query = sql.SQL("SELECT user_key, sum({}) FROM {} GROUP BY 1")
             with psycopg.connect(database_url) as connection:
-                held = connection.execute(query.format(sql.Identifier(cube.table.name))).fetchall()
-            assert set(held) == detailed
+                held = connection.execute(query.format(COUNT[cube.of], sql.Identifier(cube.table.name))).fetchall()
+            assert set(held) == {(user, counts[cube.of]) for user, counts in many if counts[cube.of]}
 
 
 def test_a_step_takes_about_as_many_events_as_asked_for_and_whole_transactions(store: Store) -> None:

@@ -25,7 +25,7 @@ from tally.usage.stats import SHOWN_VALUES, By, Stats, stats
 from tally.usage.table import lines, notes, rendered
 from tests.support.functions import ADMIN, Function, Functions
 from tests.support.half_folded import EVERYBODY, NAMES, NOW, HalfFolded, half_folded
-from tests.support.oracle import PERCENTILE_BOUND, Fact, metric, one_decimal
+from tests.support.oracle import PERCENTILE_BOUND, Fact, metric, one_decimal, shown
 from tests.support.postgres import Server
 
 P95 = 5
@@ -81,14 +81,14 @@ def counted(label: str, facts: Sequence[Fact], currency: str) -> list[str | Frac
         rounded("avg_response_time_ms"),
         "-" if p95 is None else Fraction(p95),
         f"{metric('total_tokens', facts, currency):,}",
-        f"{metric('cost', facts, currency):z,.4f}{'*' if left_out(facts, currency) else ' '}",
+        f"{shown(metric('cost', facts, currency)):z,.4f}{'*' if left_out(facts, currency) else ' '}",
     ]
 
 
 def left_out(facts: Sequence[Fact], currency: str) -> list[str]:
     """Why the costs of these events are not all."""
     unpriced = metric("unpriced_requests", facts, currency)
-    unconverted = sum(bool(fact.costs) and currency not in fact.costs for fact in facts)
+    unconverted = sum(fact.is_unconverted(currency) for fact in facts)
     return [f"not in the cost: {count:,} request" for count in (unpriced, unconverted) if count]
 
 

@@ -29,7 +29,7 @@ FIELDS = (
     "model", "agent_id", "operation", "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens",
     "cache_write_tokens", "reasoning_tokens", "input_text_length", "output_text_length", "cost", "cost_usd", "cost_rub",
     "workflow_id", "content_id", "request_id", "platform", "content_type", "task_type", "topic", "labels",
-    "request_metadata", "response_metadata", "tokens_estimated", "received_at",
+    "request_metadata", "response_metadata", "price_id", "list_cost", "tokens_estimated", "received_at",
 )  # fmt: skip
 TOPICS = (
     "Весенняя распродажа", "весна", "ВЕСНА идёт", "Ёлка", "ЁЛКА и ель", "100% off_line", "100 percent", "snake_case",

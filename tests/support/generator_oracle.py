@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from fractions import Fraction
-from statistics import NormalDist
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.support.oracle import Fact, Row, metric, one_decimal, shown
+from tests.support.forecast_oracle import forecast_of
+from tests.support.oracle import Fact, Row, left_out_of_costs, metric, shown
 
 
 def is_ai(fact: Fact) -> bool:
@@ -29,7 +27,7 @@ def statistics(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) -
         },
         "cost": {"amount": _cost(chosen, currency), "currency": currency},
         "period_days": days,
-        **_unconverted(chosen, currency),
+        **left_out_of_costs(chosen, currency),
     }
 
 
@@ -54,7 +52,7 @@ def users(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) -> lis
             "total_tokens": _tokens(group),
             "requests": len(group),
             "cost": _cost(group, currency),
-            **_unconverted(group, currency),
+            **left_out_of_costs(group, currency),
         }
         for user, group in groups.items()
         if user is not None
@@ -70,35 +68,12 @@ def token_types(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) 
 
 
 def forecast(facts: Iterable[Fact], given: Mapping[str, str], now: datetime) -> Row:
-    """`/api/v1/ai/forecast`; the bounds are not rounded."""
-    days, history_days = int(given.get("days", "30")), int(given.get("history_days", "28"))
-    zone, currency = _zone(given), given.get("currency", "RUB")
-    today = now.astimezone(zone).date()
-    past = [today - timedelta(days=back) for back in range(history_days, 0, -1)]
-    by_day = {day: [fact for fact in facts if is_ai(fact) and _day(fact, zone) == day] for day in past}
-    tokens = [Fraction(_tokens(by_day[day])) for day in past]
-    mean = sum(tokens, Fraction(0)) / history_days
-    variance = sum(((value - mean) ** 2 for value in tokens), Fraction(0)) / (history_days - 1)
-    margin = NormalDist().inv_cdf(0.9) * float(variance * (days + Fraction(days**2, history_days))) ** 0.5
-    errors = [
-        abs(tokens[day] - sum(tokens[:day], Fraction(0)) / day) / tokens[day]
-        for day in range(7, history_days)
-        if tokens[day]
-    ]
-    counted = [fact for group in by_day.values() for fact in group]
-    return {
-        "tokens": round(mean * days),
-        "cost": shown(Fraction(metric("cost", counted, currency) or 0) / history_days * days),
-        "lower": max(0.0, float(mean * days) - margin),
-        "upper": float(mean * days) + margin,
-        "confidence": Decimal("0.8"),
-        "backtest_error_percent": one_decimal(100 * sum(errors, Fraction(0)) / len(errors))
-        if len(errors) >= 7
-        else None,
-        "method": "average",
-        "budget_exhausted_on": None,
-        **_unconverted(counted, currency),
-    }
+    """`/api/v1/ai/forecast`."""
+    found = forecast_of(
+        [fact for fact in facts if is_ai(fact)], {"history_days": "28", "currency": "RUB", **given}, now
+    )
+    del found["days"]
+    return found
 
 
 def _zone(given: Mapping[str, str]) -> ZoneInfo:
@@ -150,8 +125,3 @@ def _tokens(facts: Iterable[Fact]) -> int:
 
 def _cost(facts: Sequence[Fact], currency: str) -> Any:
     return shown(metric("cost", facts, currency))
-
-
-def _unconverted(facts: Iterable[Fact], currency: str) -> Row:
-    count = sum(bool(fact.costs) and currency not in fact.costs for fact in facts)
-    return {"unconverted_requests": count} if count else {}

@@ -4,13 +4,15 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 from tally import tokens
 from tally.database import Store
 from tally.principal import Principal
 from tally.rollup import fold_step
 from tests.support.events import TOKENS, random_events
+from tests.support.exchange_rates import Rate, Rates, store_rates
 from tests.support.oracle import Oracle
 from tests.support.postgres import Server, settings_of
 from tests.support.store import batches, record
@@ -44,6 +46,18 @@ MOMENTS = [
         "2026-04-06T00:00Z", "2026-04-06T12:00Z",
     )
 ]  # fmt: skip
+# Of some days only; the yen only by way of the rouble, and none at all of the franc.
+RATES = Rates(
+    tuple(
+        Rate(base, quote, date.fromisoformat(day), Decimal(rate))
+        for base, quote, day, rate in (
+            ("USD", "RUB", "2025-10-04", "81.0273"), ("USD", "RUB", "2025-12-31", "78.2267"),
+            ("RUB", "USD", "2026-01-31", "0.0131"), ("USD", "RUB", "2026-04-05", "79.5"),
+            ("EUR", "USD", "2025-11-02", "1.1527"), ("EUR", "USD", "2026-04-06", "1.17"),
+            ("EUR", "RUB", "2026-03-01", "90.33"), ("USD", "JPY", "2026-02-28", "155.9"),
+        )
+    )
+)  # fmt: skip
 NAMES = {TOKENS[0]: ("gateway of acme", "red"), TOKENS[1]: ("batch", "blue")}
 
 
@@ -76,7 +90,8 @@ def half_folded(postgres: Server, seed: int = 20260406) -> Iterator[HalfFolded]:
     """About 500 events, the half of them folded, in steps; the other half shares hours and days with them."""
     url = postgres.create()
     rng = random.Random(seed)
-    oracle = Oracle(NAMES)
+    oracle = Oracle(NAMES, RATES)
+    store_rates(url, RATES)
     events = list(random_events(rng, made_up_times(rng)))
     store = Store(settings_of(url), "tests")
     tokens.register_reported(store, [(token, *name) for token, name in NAMES.items()])

@@ -13,6 +13,8 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.support.exchange_rates import Rates
+
 DIMENSIONS = (
     "organization_id", "team_id", "user_id", "token", "token_type", "route", "method", "status", "status_class",
     "error_type", "provider", "model", "agent_id", "operation", "platform", "content_type", "task_type", "source",
@@ -43,6 +45,29 @@ class Fact:
     estimated: bool
     response_time: Fraction | None
     costs: Mapping[str, Decimal]
+    rates: Rates
+
+    def worth(self, currency: str) -> Fraction | None:
+        """What it cost in a currency: as given in it, else converted; None where that cannot be told."""
+        converted = self._converted(currency)
+        return converted[0] if converted else None
+
+    def is_unconverted(self, currency: str) -> bool:
+        """Whether it has a cost that cannot be told in a currency."""
+        return bool(self.costs) and self._converted(currency) is None
+
+    def has_older_rate(self, currency: str) -> bool:
+        """Whether its cost is converted at the rate of a day before its own."""
+        converted = self._converted(currency)
+        return converted is not None and converted[1] < self.time.date()
+
+    def _converted(self, currency: str) -> tuple[Fraction, date] | None:
+        if currency in self.costs:
+            return Fraction(self.costs[currency]), self.time.date()
+        for given, amount in self.costs.items():
+            factor = self.rates.factor(given, currency, self.time.date())
+            return (Fraction(amount) * factor[0], factor[1]) if factor else None
+        return None
 
     def dimension(self, name: str) -> Any:
         """The value that the event has in a dimension, or None."""
@@ -75,8 +100,9 @@ class Question:
 class Oracle:
     """All distinct events. The first of a (tenant, source, id) stays."""
 
-    def __init__(self, token_names: Mapping[str, tuple[str, str]] | None = None) -> None:
+    def __init__(self, token_names: Mapping[str, tuple[str, str]] | None = None, rates: Rates | None = None) -> None:
         self._facts: dict[tuple[str, str, str], Fact] = {}
+        self._rates = rates or Rates()
         self._token_names = token_names or {}
 
     def __len__(self) -> int:
@@ -89,7 +115,7 @@ class Oracle:
 
     def add(self, event: Mapping[str, Any], received_at: datetime, tenant: str = "") -> None:
         """An event with `id` and `source` that was stored; `received_at` is its time if it has none."""
-        self._facts.setdefault((tenant, event["source"], event["id"]), _fact(event, received_at))
+        self._facts.setdefault((tenant, event["source"], event["id"]), _fact(event, received_at, self._rates))
 
     def usage(self, question: Question, now: datetime) -> list[Row]:
         """The rows of the answer, ordered; numbers with up to 10 decimals, as clients see them."""
@@ -177,11 +203,7 @@ class Oracle:
                 row["token_name"] = self._token_names.get(value, (None, None))[0]
         for name in question.metrics:
             row[name] = shown(metric(name, facts, question.currency))
-        if "cost" in question.metrics:
-            unconverted = sum(bool(fact.costs) and question.currency not in fact.costs for fact in facts)
-            if unconverted:
-                row["unconverted_requests"] = unconverted
-        return row
+        return row | left_out_of_costs(facts, question.currency) if "cost" in question.metrics else row
 
 
 def sort_key(question: Question, row: Row) -> tuple[Any, ...]:
@@ -191,7 +213,13 @@ def sort_key(question: Question, row: Row) -> tuple[Any, ...]:
     # Not by percentiles: two answers may differ in them, within their bound.
     exact = [name for name in question.metrics if not is_percentile(name)]
     figures = [None if row[name] is None else str(Fraction(row[name])) for name in exact]
-    return (start, dimensions, list(map(str, figures)), row.get("unconverted_requests", 0))
+    return (
+        start,
+        dimensions,
+        list(map(str, figures)),
+        row.get("unconverted_requests", 0),
+        row.get("older_rate_requests", 0),
+    )
 
 
 def is_percentile(metric: str) -> bool:
@@ -230,7 +258,7 @@ def shown(value: Fraction | Decimal | int | None) -> Decimal | int | None:
     return value.quantize(Decimal("1e-10"), ROUND_HALF_EVEN, _EXACT)
 
 
-def _fact(event: Mapping[str, Any], received_at: datetime) -> Fact:
+def _fact(event: Mapping[str, Any], received_at: datetime, rates: Rates) -> Fact:
     given = {name: value for name, value in event.items() if value is not None and value != ""}
     counts = {name: int(value) for name, value in given.items() if name.endswith("_tokens")}
     estimated = False
@@ -267,6 +295,7 @@ def _fact(event: Mapping[str, Any], received_at: datetime) -> Fact:
         estimated=estimated,
         response_time=Fraction(str(given["response_time_ms"])) if "response_time_ms" in given else None,
         costs=costs,
+        rates=rates,
     )
 
 
@@ -339,7 +368,7 @@ def metric(name: str, facts: Sequence[Fact], currency: str) -> Fraction | Decima
         "errors": lambda: sum(fact.is_error for fact in facts),
         "error_rate": lambda: _rate(facts, errors=True),
         "success_rate": lambda: _rate(facts, errors=False),
-        "cost": lambda: _sum(fact.costs[currency] for fact in facts if currency in fact.costs),
+        "cost": lambda: sum((fact.worth(currency) or Fraction(0) for fact in facts), Fraction(0)),
         "unpriced_requests": lambda: sum(
             not fact.costs and (fact.has_tokens or fact.dimension("model") is not None) for fact in facts
         ),
@@ -367,13 +396,6 @@ def _average(facts: Sequence[Fact]) -> Fraction | None:
     return sum(times, Fraction(0)) / len(times) if times else None
 
 
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = Decimal(0)
-    for amount in amounts:
-        total = _EXACT.add(total, amount)
-    return total
-
-
 def one_decimal(value: Fraction | None) -> Decimal:
     """A figure as compatible endpoints show it: one decimal, half up; 0 of nothing."""
     if value is None:
@@ -393,10 +415,20 @@ def totals(facts: Iterable[Fact]) -> Row:
         "cost_rub": shown(metric("cost", facts, "RUB")),
         "requests_count": len(facts),
     }
-    unconverted = {code: sum(bool(fact.costs) and code not in fact.costs for fact in facts) for code in ("USD", "RUB")}
-    if any(unconverted.values()):
-        found["unconverted_requests"] = {code: count for code, count in unconverted.items() if count}
+    for code in ("USD", "RUB"):
+        for name, count in left_out_of_costs(facts, code).items():
+            found.setdefault(name, {})[code] = count
     return found
+
+
+def left_out_of_costs(facts: Iterable[Fact], currency: str) -> Row:
+    """How many costs are not in a sum or only with an older rate, where there are any."""
+    facts = list(facts)
+    counts = {
+        "unconverted_requests": sum(fact.is_unconverted(currency) for fact in facts),
+        "older_rate_requests": sum(fact.has_older_rate(currency) for fact in facts),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _by(facts: Iterable[Fact], name: str) -> dict[str, list[Fact]]:

@@ -25,6 +25,7 @@ COMMANDS = [
     ("generate",),
     ("rollup",),
     ("stats",),
+    ("forecast",),
     ("tokens",),
     ("tokens", "create"),
     ("prices",),
@@ -87,6 +88,10 @@ def test_help_teaches_every_command(command: tuple[str, ...]) -> None:
         ("stats", "--days", "0"),
         ("stats", "--days", "3651"),
         ("stats", "--days", "week"),
+        ("forecast", "--days", "367"),
+        ("forecast", "--history-days", "1"),
+        ("forecast", "--timezone", "Mars/Base"),
+        ("forecast", "--currency", "dollars"),
     ],
 )
 def test_wrong_use_is_exit_code_2_on_standard_error(arguments: tuple[str, ...]) -> None:
@@ -101,6 +106,7 @@ def test_wrong_use_is_exit_code_2_on_standard_error(arguments: tuple[str, ...]) 
         ("migrate",),
         ("rollup",),
         ("stats",),
+        ("forecast",),
         ("generate",),
         ("tokens", "create", "--name", "n", "--scope", "read"),
     ],

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tally.costing import Costing
 from tally.dimensions import Value
+from tally.estimation import Estimation
 from tally.event import UsageEvent
 from tally.rows import Received, dedupe_key, scoped_values, to_row, unscoped_values
 
@@ -25,7 +27,7 @@ def keys_of(values: Iterable[Value], start: int) -> dict[Value, int]:
 def row_of(tenant: str = "", **event: Any) -> dict[str, Any]:
     received = Received(cast(UsageEvent, {"id": "1", "source": "s", "route": "/a"} | event), tenant, RECEIVED)
     keys = keys_of(unscoped_values(received), 10)
-    return to_row(received, keys | keys_of(scoped_values(received, keys), 100))
+    return to_row(received, keys | keys_of(scoped_values(received, keys), 100), Costing(Estimation({}), None))
 
 
 def tokens_of(**event: Any) -> tuple[Any, ...]:

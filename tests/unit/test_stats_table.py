@@ -147,7 +147,7 @@ def test_costs_that_requests_are_missing_from_are_marked_and_the_notes_say_why()
     assert [line[-1] for line in lines(figures)] == ["1,234.5678 ", "1,234.5678*", "1,234.5678*"]
     assert notes(figures) == [
         "* not in the cost: 1 request with a model or tokens but no cost",
-        "* not in the cost: 4,000 requests with a cost that has no amount in USD",
+        "* not in the cost: 4,000 requests with a cost that has no rate to USD",
     ]
     assert notes(made("model", rows[:1])) == []
 

@@ -67,6 +67,8 @@ class Book:
         self, version: int, prices: Iterable[Price], listed: Callable[[str | None, str], tuple[str, str] | None]
     ) -> None:
         self.version = version
+        prices = [*prices]
+        self.currencies = frozenset(price.currency for price in prices)
         shelves: defaultdict[str, list[Price]] = defaultdict(list)
         for price in prices:
             shelves[price.origin if price.origin in (OWN, TALLY) else ""].append(price)

@@ -4,7 +4,8 @@
 -- in that order, so that two recorders with the same events wait for each other and never deadlock.
 -- A key is looked for in every generation, and claimed in that of now and of five minutes ago: at the
 -- turn of a generation both are the same for any two transactions that run at the same time.
--- Returns how many were stored; the others are duplicates.
+-- Returns how many were stored; the others are duplicates. :book is the version of the prices that they were priced
+-- with, if any was: where others are in force by now, nothing is stored.
 WITH incoming AS MATERIALIZED (
     SELECT * FROM json_to_recordset(:events) AS event (
         key uuid, time timestamptz, received_at timestamptz, sender_key integer, source_key integer, id text,
@@ -15,7 +16,8 @@ WITH incoming AS MATERIALIZED (
         status smallint, tokens_estimated boolean, input_tokens bigint, output_tokens bigint,
         total_tokens bigint, cached_input_tokens bigint, cache_write_tokens bigint,
         reasoning_tokens bigint, input_text_length bigint, output_text_length bigint,
-        response_time_ms numeric, cost numeric, cost_usd numeric, cost_rub numeric, user_name text,
+        response_time_ms numeric, cost numeric, cost_usd numeric, cost_rub numeric, list_cost numeric,
+        list_currency_key integer, price_id integer, user_name text,
         error_message text, ip_address text, user_agent text, workflow_id text, content_id text,
         request_id text, topic text, labels jsonb, request_metadata jsonb, response_metadata jsonb
     )
@@ -44,7 +46,7 @@ WITH incoming AS MATERIALIZED (
         operation_key, platform_key, content_type_key, task_type_key, currency_key, status,
         tokens_estimated, input_tokens, output_tokens, total_tokens, cached_input_tokens,
         cache_write_tokens, reasoning_tokens, input_text_length, output_text_length,
-        response_time_ms, cost, cost_usd, cost_rub, user_name, error_message, ip_address, user_agent,
+        response_time_ms, cost, cost_usd, cost_rub, list_cost, list_currency_key, price_id, user_name, error_message, ip_address, user_agent,
         workflow_id, content_id, request_id, topic, labels, request_metadata, response_metadata
     )
     SELECT
@@ -53,9 +55,10 @@ WITH incoming AS MATERIALIZED (
         operation_key, platform_key, content_type_key, task_type_key, currency_key, status,
         coalesce(tokens_estimated, false), input_tokens, output_tokens, total_tokens, cached_input_tokens,
         cache_write_tokens, reasoning_tokens, input_text_length, output_text_length,
-        response_time_ms, cost, cost_usd, cost_rub, user_name, error_message, ip_address, user_agent,
+        response_time_ms, cost, cost_usd, cost_rub, list_cost, list_currency_key, price_id, user_name, error_message, ip_address, user_agent,
         workflow_id, content_id, request_id, topic, labels, request_metadata, response_metadata
     FROM incoming JOIN won USING (sender_key, key)
+    WHERE (SELECT take_price_book(CAST(:book AS bigint)))
 )
 SELECT count(*) FROM won;
 

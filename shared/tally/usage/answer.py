@@ -8,14 +8,14 @@ from typing import Any
 from tally.database import explained, run_prepared, statement
 from tally.errors import DataRefused, Forbidden
 from tally.usage.cursor import Cursor
-from tally.usage.figures import Figures, average, percentage, success, whole
+from tally.usage.figures import LEFT_OUT, Figures, average, cost_measures, left_out, percentage, success, whole
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import column_of
 from tally.usage.pages import Order, PageShape, kind_of, number_of_places, page_statement
 from tally.usage.plan import plan
 from tally.usage.question import MAX_LIMIT, Question, bad_cursor
 from tally.usage.shape import shape_of
-from tally.usage.spec import PERCENTILES, STATUS_CLASS, Spec
+from tally.usage.spec import AMOUNTS, PERCENTILES, STATUS_CLASS, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,10 @@ class _Metric:
 
 
 def _metric(name: str, currency: str) -> _Metric:
-    if name == "cost":
-        cost = f"cost:{currency}"
-        return _Metric((cost, f"unconverted:{currency}"), lambda row: row.get(cost) or Decimal(0), (cost,))
+    if name in AMOUNTS:
+        amount = f"{name}:{currency}"
+        measures = cost_measures(currency) if name == "cost" else (amount,)
+        return _Metric(measures, lambda row: row.get(amount) or Decimal(0), (amount,))
     if name in ("error_rate", "success_rate"):
         rate = success if name == "success_rate" else _error_rate
         return _Metric(("errors", "requests"), rate, ("errors", "requests"))
@@ -133,7 +134,7 @@ def page_of(inquiry: Inquiry, question: Question) -> Page:
         cursor = Cursor(question.digest, question.span, as_of, tuple(found[limit - 1][columns:]))
     explain = None
     if question.explain:
-        cubes = [cube.table.name for cube in chosen.cubes.values()]
+        cubes = [cube.table.name for cube in chosen.cubes]
         explain = {"cubes": cubes, "rows_read": explained(inquiry.connection, sql, parameters)}
     return Page(rows, cursor, explain)
 
@@ -151,7 +152,7 @@ def columns_of(question: Question) -> list[str]:
     names = [] if question.window == "none" else ["window_start"]
     for name in question.group_by:
         names += [name, "token_name"] if name == "token" else [name]
-    return [*names, *question.metrics, *(["unconverted_requests"] if "cost" in question.metrics else [])]
+    return [*names, *question.metrics, *(LEFT_OUT if "cost" in question.metrics else ())]
 
 
 def _order(question: Question, metrics: Mapping[str, _Metric]) -> Order | None:
@@ -179,8 +180,7 @@ def _row(question: Question, metrics: Mapping[str, _Metric], spec: Spec, row: Se
             shown["token_name"] = next(names)
     figures = dict(zip(spec.measures, names, strict=False))
     shown |= {name: metric.figure(figures) for name, metric in metrics.items()}
-    unconverted = whole(figures, f"unconverted:{question.currency}")
-    return shown | {"unconverted_requests": unconverted} if unconverted else shown
+    return shown | left_out([figures], question.currency)
 
 
 def _snapshot(inquiry: Inquiry) -> str:

@@ -13,10 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Select,
-    String,
     and_,
-    case,
-    cast,
     func,
     literal_column,
     null,
@@ -26,14 +23,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import CTE, Subquery
 
-from tally.cubes import HISTOGRAM, MEASURES, OWN_CURRENCIES, bin_of, count_of, dimensions, milliseconds_of
-from tally.usage.parts import parameter, parts
-from tally.usage.shape import Shape, key_label, measure_label
-from tally.usage.spec import PERCENTILES, UNIQUES
+from tally.cubes import HISTOGRAM, MEASURES, bin_of, count_of, milliseconds_of
+from tally.usage.costs import figures_of_costs
+from tally.usage.parts import parts
+from tally.usage.shape import Shape, Side, key_label
+from tally.usage.spec import PERCENTILES, UNIQUES, is_of_costs
 
 _MEASURES = {measure.name: measure for measure in MEASURES}
 _ZERO: ColumnElement[Any] = literal_column("0")
-_CURRENCY = dimensions.alias("currency")
 
 
 def figures(shape: Shape) -> Select[Any]:
@@ -41,24 +38,52 @@ def figures(shape: Shape) -> Select[Any]:
 
     Where there is no event, there is no row.
     """
-    percentiles = [name for name in shape.measures if name in PERCENTILES] if shape.binned else []
-    every = union_all(*parts(shape))
+    calls = _figures_of_calls(shape, shape.calls)
+    if shape.costs is None:
+        return calls
+    # Calls say which rows there are: whatever costs something is one. No join, because labels may be NULL.
+    both = union_all(
+        _with_every_measure(shape, calls.subquery("calls"), is_call=1),
+        _with_every_measure(shape, figures_of_costs(shape, shape.costs).subquery("costs"), is_call=0),
+    ).subquery("sides")
+    groups = [both.c.piece, *(both.c[key_label(number)] for number in range(len(shape.keys)))]
+    measures = [both.c[shape.label_of(name)] for name in shape.measures]
+    found = [
+        _of_its_side(name, func.max(column)).label(shape.label_of(name))
+        for name, column in zip(shape.measures, measures, strict=True)
+    ]
+    return select(*groups, *found).group_by(*groups).having(func.max(both.c.is_call) > _ZERO)
+
+
+def _with_every_measure(shape: Shape, side: Subquery, is_call: int) -> Select[Any]:
+    keys = [side.c[key_label(number)] for number in range(len(shape.keys))]
+    labels = map(shape.label_of, shape.measures)
+    measures = (side.c[one] if one in side.c else null().label(one) for one in labels)
+    return select(side.c.piece, literal_column(str(is_call)).label("is_call"), *keys, *measures)
+
+
+def _of_its_side(name: str, figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The figure of the one side that has it; calls that cost nothing have no row of costs."""
+    return func.coalesce(figure, _ZERO) if is_of_costs(name) else figure
+
+
+def _figures_of_calls(shape: Shape, side: Side) -> Select[Any]:
+    percentiles = [name for name in side.measures if name in PERCENTILES] if side.binned else []
+    every = union_all(*parts(side))
     rows = every.cte("rows") if percentiles else every.subquery("rows")
-    groups = [rows.c.piece, *(rows.c[key_label(number)] for number in range(len(shape.keys)))]
-    sums = [_figure(shape, name, rows.c).label(measure_label(number)) for number, name in enumerate(shape.measures)]
+    groups = [rows.c.piece, *(rows.c[key_label(number)] for number in range(len(side.keys)))]
+    sums = [_figure(side, name, rows.c).label(shape.label_of(name)) for name in side.measures]
     question = select(*groups, *sums).group_by(*groups)
-    if "currency_key" in rows.c:
-        question = question.select_from(rows.outerjoin(_CURRENCY, _CURRENCY.c.key == rows.c.currency_key))
-    if shape.as_of and shape.binned:
+    if side.as_of and side.binned:
         question = question.having(func.sum(rows.c.weight) > _ZERO)
-    return _with_percentiles(shape, question, rows, percentiles) if percentiles else question
+    return _with_percentiles(shape, side, question, rows, percentiles) if percentiles else question
 
 
 def _with_percentiles(
-    shape: Shape, question: Select[Any], rows: CTE | Subquery, percentiles: Sequence[str]
+    shape: Shape, side: Side, question: Select[Any], rows: CTE | Subquery, percentiles: Sequence[str]
 ) -> Select[Any]:
     """`question` with percentiles from the histograms of its rows: the bin that the nearest rank falls into."""
-    names = ["piece", *(key_label(number) for number in range(len(shape.keys)))]
+    names = ["piece", *(key_label(number) for number in range(len(side.keys)))]
     elements = func.unnest(rows.c[HISTOGRAM]).table_valued("element").render_derived("elements")
     element = elements.c.element
     groups = [rows.c[name] for name in names]
@@ -93,30 +118,18 @@ def _with_percentiles(
     )
     sums = question.subquery("sums")
     columns = [
-        found.c[name].label(measure_label(number)) if name in percentiles else sums.c[measure_label(number)]
-        for number, name in enumerate(shape.measures)
+        found.c[name].label(shape.label_of(name)) if name in percentiles else sums.c[shape.label_of(name)]
+        for name in side.measures
     ]
     same = and_(*(sums.c[name] == found.c[name] for name in names))
     return select(*(sums.c[name] for name in names), *columns).select_from(sums.outerjoin(found, same))
 
 
-def _figure(shape: Shape, name: str, of: Any) -> ColumnElement[Any]:
+def _figure(side: Side, name: str, of: Any) -> ColumnElement[Any]:
     if name in UNIQUES:
         return func.count(func.nullif(of[UNIQUES[name]], _ZERO).distinct())
     if name in PERCENTILES:
-        if shape.binned:
+        if side.binned:
             return null()  # joined later
         return func.percentile_disc(literal_column(PERCENTILES[name])).within_group(of.timed_ms)
-    kind, _, currency = name.partition(":")
-    if not currency:
-        return _MEASURES[name].aggregate(of[name])
-    if currency in OWN_CURRENCIES:
-        code = currency.lower()
-        amount = of[f"cost_{code}"] if kind == "cost" else of.priced_requests - of[f"{code}_requests"]
-        return func.coalesce(func.sum(amount), _ZERO)
-    given_in = func.split_part(_CURRENCY.c.value, literal_column("','"), literal_column("1"))
-    is_in = given_in == cast(parameter(f"currency_{currency}"), String)
-    if kind == "cost":
-        return func.coalesce(func.sum(case((is_in, of.cost))), _ZERO)
-    missing = and_(of.currency_key != _ZERO, ~is_in)
-    return func.coalesce(func.sum(case((missing, of.requests), else_=_ZERO)), _ZERO)
+    return _MEASURES[name].aggregate(of[name])

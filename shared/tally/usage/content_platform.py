@@ -10,22 +10,21 @@ from tally.database import QuestionTooLarge
 from tally.usage import engine
 from tally.usage.coverage import Span
 from tally.usage.days import MAX_DAYS, LocalDays, each_day, end_of_day
-from tally.usage.figures import share, total, whole
+from tally.usage.figures import cost_measures, left_out, share, total, whole
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import column_of, known_values
 from tally.usage.spec import Spec
 from tally.usage.windows import first_day, start_of_day, windows
 
 _MEASURES = (
-    "total_tokens", "input_tokens", "output_tokens", "requests",
-    "cost:USD", "unconverted:USD", "cost:RUB", "unconverted:RUB",
+    "total_tokens", "input_tokens", "output_tokens", "requests", *cost_measures("USD"), *cost_measures("RUB"),
 )  # fmt: skip
 # System A's parameters and the dimensions that they filter
 FILTERS = {"agent_id": "agent_id", "ai_provider": "provider", "ai_model": "model"}
 
 
 def totals(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """System A's totals of rows of the engine. Costs are in USD and RUB; `unconverted_requests` only where not 0."""
+    """System A's totals of rows of the engine. Costs are in USD and RUB, with what `left_out` tells by currency."""
     rows = list(rows)
 
     def count(name: str) -> int:
@@ -42,9 +41,9 @@ def totals(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "cost_rub": cost("RUB"),
         "requests_count": count("requests"),
     }
-    unconverted = {code: count(f"unconverted:{code}") for code in ("USD", "RUB")}
-    if any(unconverted.values()):
-        found["unconverted_requests"] = {code: count for code, count in unconverted.items() if count}
+    for code in ("USD", "RUB"):
+        for name, requests in left_out(rows, code).items():
+            found.setdefault(name, {})[code] = requests
     return found
 
 

@@ -29,8 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from tally import jsontext
-from tally.cubes import usage_events
-from tally.dimensions import CURRENCY, KIND_OF_FIELD
+from tally.cubes import CURRENCY_KEY, LIST_CURRENCY_KEY, usage_events
+from tally.dimensions import KIND_OF_FIELD
 from tally.event import UsageEvent
 from tally.usage.coverage import EVER, Span
 from tally.usage.inquiry import Inquiry
@@ -39,8 +39,7 @@ from tally.usage.predicates import among, within
 from tally.usage.search import Search, found_by
 
 # The fields of an event as lists show it.
-FIELDS = (*UsageEvent.__annotations__, "tokens_estimated", "received_at")
-_CURRENCY_KEY = f"{CURRENCY}_key"
+FIELDS = (*UsageEvent.__annotations__, "price_id", "list_cost", "tokens_estimated", "received_at")
 _KEY_OF_FIELD = {field: f"{kind}_key" for field, kind in KIND_OF_FIELD.items()}
 _METADATA = ("request_metadata", "response_metadata")
 _TIMES = ("time", "received_at")
@@ -169,7 +168,7 @@ def at(connection: Connection, places: Sequence[Place]) -> list[Event]:
 
 
 def _decoded(connection: Connection, rows: Sequence[RowMapping]) -> list[Event]:
-    key_columns = (*_KEY_OF_FIELD.values(), _CURRENCY_KEY)
+    key_columns = (*_KEY_OF_FIELD.values(), CURRENCY_KEY, LIST_CURRENCY_KEY)
     known = known_values(connection, {row[key] for row in rows for key in key_columns if row[key] is not None})
     return [_event(row, known) for row in rows]
 
@@ -179,7 +178,7 @@ def _newest_first(statement: Select[Any]) -> Select[Any]:
 
 
 def _columns() -> list[ColumnElement[Any]]:
-    keys = [usage_events.c[key] for key in (*_KEY_OF_FIELD.values(), _CURRENCY_KEY)]
+    keys = [usage_events.c[key] for key in (*_KEY_OF_FIELD.values(), CURRENCY_KEY, LIST_CURRENCY_KEY)]
     metadata = [cast(usage_events.c[name], Text).label(name) for name in _METADATA]
     return [_SEQ, *keys, *(usage_events.c[name] for name in _PLAIN), *metadata, *map(_microseconds, _TIMES)]
 
@@ -199,8 +198,9 @@ def _event(row: RowMapping, known: Mapping[int, Known]) -> Event:
     for name in _METADATA:
         if row[name] is not None:
             event[name] = jsontext.raw(row[name])
-    if row[_CURRENCY_KEY] is not None:
-        event["cost"] = {"amount": row["cost"], "currency": known[row[_CURRENCY_KEY]].value[:3]}
+    for amount, key in (("cost", CURRENCY_KEY), ("list_cost", LIST_CURRENCY_KEY)):
+        if row[key] is not None:
+            event[amount] = {"amount": row[amount], "currency": known[row[key]].value[:3]}
     event["tokens_estimated"] = row["tokens_estimated"] or None
     event["token_name"] = known[row["token_key"]].token_name if row["token_key"] is not None else None
     return event

@@ -8,6 +8,9 @@ from typing import Any
 Figures = Mapping[str, Any]
 _HUNDRED = Decimal(100)
 _TENTH = Decimal("0.1")
+# What is told beside a cost, and the measure that counts it.
+_LEFT_OUT = {"unconverted_requests": "unconverted", "older_rate_requests": "older_rate"}
+LEFT_OUT = (*_LEFT_OUT,)
 # More digits than the sum of any number of amounts has.
 _EXACT = Context(prec=120)
 
@@ -20,6 +23,22 @@ def whole(figures: Figures, name: str) -> int:
 def total(amounts: Iterable[Decimal]) -> Decimal:
     """The sum of amounts, not rounded."""
     return reduce(_EXACT.add, amounts, Decimal(0))
+
+
+def cost_measures(currency: str) -> tuple[str, ...]:
+    """The measures of a cost in a currency: the sum, and those that `left_out` needs."""
+    return tuple(f"{name}:{currency}" for name in ("cost", *_LEFT_OUT.values()))
+
+
+def left_out(rows: Iterable[Figures], currency: str) -> dict[str, int]:
+    """What a reader must know of a sum of costs, only where it is not 0.
+
+    `unconverted_requests` are not in it: no rate is known for what they cost. `older_rate_requests` are in it with the
+    last rate known before their own day.
+    """
+    rows = list(rows)
+    counts = {name: sum(whole(row, f"{measure}:{currency}") for row in rows) for name, measure in _LEFT_OUT.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 def percentage(part: int, of: int) -> Decimal | None:

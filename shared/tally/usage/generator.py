@@ -1,12 +1,10 @@
-"""System C, the generator: AI tokens by operation, user and kind of access token, and a simple forecast.
+"""System C, the generator: AI tokens by operation, user and kind of access token, and their forecast.
 
 Its figures cover events with tokens, a model or an operation; what a plain call cost is not among them.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,14 +12,12 @@ from tally.cubes import IS_AI
 from tally.database import statement
 from tally.usage import engine
 from tally.usage.coverage import Span
-from tally.usage.days import each_day
-from tally.usage.figures import Figures, one_decimal, total, whole
-from tally.usage.forecast import CONFIDENCE, average, backtest_error_percent
+from tally.usage.figures import cost_measures, left_out, total, whole
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import known_values
+from tally.usage.outlook import outlook
 from tally.usage.spec import Spec
 
-_METHOD = "average"
 _NO_OPERATION = "No operation"
 
 
@@ -52,7 +48,7 @@ def statistics(inquiry: Inquiry, span: Span, days: int, currency: str) -> dict[s
         },
         "cost": {"amount": total(row[f"cost:{currency}"] for row in rows), "currency": currency},
         "period_days": days,
-        **_unconverted(rows, currency),
+        **left_out(rows, currency),
     }
 
 
@@ -100,7 +96,7 @@ def top_users(inquiry: Inquiry, span: Span, limit: int, currency: str) -> dict[s
                 "total_tokens": whole(row, "total_tokens"),
                 "requests": whole(row, "requests"),
                 "cost": row[f"cost:{currency}"],
-                **_unconverted([row], currency),
+                **left_out([row], currency),
             }
             for row in rows
         ]
@@ -129,48 +125,19 @@ def by_token_type(inquiry: Inquiry, span: Span) -> dict[str, Any]:
 
 
 def forecast(inquiry: Inquiry, zone: ZoneInfo, days: int, history_days: int, currency: str) -> dict[str, Any]:
-    """`GET /api/v1/ai/forecast`: tokens and cost of the `days` days to come.
-
-    Learnt from the `history_days` whole local days that end yesterday; a day without events counts with 0. `lower`
-    and `upper` are tokens.
+    """`GET /api/v1/ai/forecast`: what `outlook` says, without the single days.
 
     Raises:
         Forbidden: as `Inquiry.filters`.
+        QuestionTooLarge: the time limit.
     """
-    today = inquiry.now.astimezone(zone).date()
-    past = each_day(today - timedelta(days=history_days), today - timedelta(days=1), zone)
-    span = Span(past[0].lower, past[-1].upper)
-    spec = Spec(_measures(currency), span=span, cuts=[day.lower for day in past], filters=_filters(inquiry))
-    rows = engine.run(inquiry.connection, spec)
-    by_piece = {row["piece"]: row for row in rows}
-
-    def daily(measure: str) -> list[Decimal]:
-        return [Decimal(by_piece.get(piece, {}).get(measure, 0)) for piece, _ in enumerate(past, 1)]
-
-    tokens = daily("total_tokens")
-    expected = average(tokens, days)
-    error = backtest_error_percent(tokens, average)
-    return {
-        "tokens": int(expected.expected.to_integral_value(ROUND_HALF_EVEN)),
-        "cost": average(daily(f"cost:{currency}"), days).expected,
-        "lower": int(expected.lower.to_integral_value(ROUND_FLOOR)),
-        "upper": int(expected.upper.to_integral_value(ROUND_CEILING)),
-        "confidence": CONFIDENCE,
-        "backtest_error_percent": None if error is None else one_decimal(error),
-        "method": _METHOD,
-        "budget_exhausted_on": None,
-        **_unconverted(rows, currency),
-    }
+    found = outlook(inquiry, _filters(inquiry), zone=zone, days=days, history_days=history_days, currency=currency)
+    del found["days"]
+    return found
 
 
 def _measures(currency: str) -> tuple[str, ...]:
-    return ("total_tokens", "requests", f"cost:{currency}", f"unconverted:{currency}")
-
-
-def _unconverted(rows: Sequence[Figures], currency: str) -> dict[str, int]:
-    """`unconverted_requests`, the events whose cost has no amount in the currency, only where there are any."""
-    count = sum(whole(row, f"unconverted:{currency}") for row in rows)
-    return {"unconverted_requests": count} if count else {}
+    return ("total_tokens", "requests", *cost_measures(currency))
 
 
 def _filters(inquiry: Inquiry, given: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[Any]]:

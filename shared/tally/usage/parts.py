@@ -3,12 +3,13 @@
 Every part has the same columns: `piece`, those of the keys, and those that the measures are made of.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Date,
     Integer,
     Select,
     String,
@@ -29,7 +30,10 @@ from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
 from tally.cubes import (
     CUBES,
+    CURRENCY_KEY,
     HISTOGRAM,
+    IS_BILLED,
+    LIST_CURRENCY_KEY,
     MEASURES,
     Cube,
     detailed_users,
@@ -37,9 +41,9 @@ from tally.cubes import (
     key_of_event,
     usage_events,
 )
-from tally.usage.plan import columns_of
+from tally.usage.plan import columns_of_calls, columns_of_costs
 from tally.usage.predicates import of_event
-from tally.usage.shape import Buckets, Filter, Shape, key_label
+from tally.usage.shape import Buckets, Filter, Side, key_label
 from tally.usage.spec import LABEL, STATUS_CLASS, UNIQUES
 
 _MEASURES = {measure.name: measure for measure in MEASURES}
@@ -65,19 +69,22 @@ class _Snapshot(UserDefinedType[str]):
         return "pg_snapshot"
 
 
-def parts(shape: Shape) -> list[Select[Any]]:
-    """All that has to be added up: every event of the range is in one of them, or is put in and taken off again."""
-    if not shape.buckets:
-        return [_raw_part(shape, and_(_in_range(shape), _visible(shape)))]
-    found = [_cube_part(shape, buckets) for buckets in shape.buckets]
-    found += [_span_part(shape, one.grain, _of_light_users(shape)) for one in shape.buckets if one.detailed]
-    if shape.edges:
-        found.append(_span_part(shape, "edge", _filters_of_events(shape)))
+def parts(side: Side) -> list[Select[Any]]:
+    """All that has to be added up: every event of the range is in one of them, or is put in and taken off again.
+
+    On the side of costs only events count that cost something or should.
+    """
+    if not side.buckets:
+        return [_raw_part(side, and_(_in_range(side), _visible(side)))]
+    found = [_cube_part(side, buckets) for buckets in side.buckets]
+    found += [_span_part(side, one.grain, _of_light_users(side)) for one in side.buckets if one.detailed]
+    if side.edges:
+        found.append(_span_part(side, "edge", _filters_of_events(side)))
     # The upper bound leaves nothing out; but PostgreSQL takes a range for few events, and one bound for a third.
     unfolded = and_(usage_events.c.txid >= _WATERMARK, usage_events.c.txid < literal_column(str(2**63 - 1)))
-    found.append(_by_txid(shape, unfolded, _visible(shape)))
-    if shape.as_of:
-        found.append(_later_part(shape))
+    found.append(_by_txid(side, unfolded, _visible(side)))
+    if side.as_of:
+        found.append(_later_part(side))
     return found
 
 
@@ -86,74 +93,76 @@ def parameter(name: str) -> ColumnElement[Any]:
     return bindparam(name, type_=NullType())
 
 
-def _columns(shape: Shape) -> list[str]:
+def _columns(side: Side) -> Sequence[str]:
     """The columns of the parts that the figures need."""
-    names = columns_of(shape.measures, binned=shape.binned)
-    return [*names, "weight"] if shape.as_of and shape.binned else names
+    if side.of == "costs":
+        return columns_of_costs()
+    names = columns_of_calls(side.measures, binned=side.binned)
+    return [*names, "weight"] if side.as_of and side.binned else names
 
 
-def _cube_part(shape: Shape, buckets: Buckets) -> Select[Any]:
+def _cube_part(side: Side, buckets: Buckets) -> Select[Any]:
     """Buckets of a cube, of one span or of each of several."""
     cube, grain = _CUBES[buckets.cube], buckets.grain
     columns = cube.table.c
     part = select(
-        _piece(shape, columns.bucket),
-        *(_of_bucket(columns, key).label(key_label(number)) for number, key in enumerate(shape.keys)),
-        *(_value_of_bucket(cube, name).label(name) for name in _columns(shape)),
+        _piece(side, columns.bucket),
+        *(_of_bucket(columns, key).label(key_label(number)) for number, key in enumerate(side.keys)),
+        *(_value_of_bucket(cube, name).label(name) for name in _columns(side)),
     ).where(
         *(
             _among(number, one, _of_bucket(columns, one.column), nothing_is_zero=True)
-            for number, one in enumerate(shape.filters)
+            for number, one in enumerate(side.filters)
         )
     )
+    within = f"{side.of}_{grain}"
     if buckets.several:
-        return _of_each_span(grain, lambda span: part.where(columns.bucket >= span.lower, columns.bucket < span.upper))
-    return part.where(columns.bucket >= _instant(f"{grain}_lower"), columns.bucket < _instant(f"{grain}_upper"))
+        return _of_each_span(within, lambda span: part.where(columns.bucket >= span.lower, columns.bucket < span.upper))
+    return part.where(columns.bucket >= _instant(f"{within}_lower"), columns.bucket < _instant(f"{within}_upper"))
 
 
 def _raw_part(
-    shape: Shape, condition: ColumnElement[bool], filters: Iterable[ColumnElement[bool]] | None = None
+    side: Side, condition: ColumnElement[bool], filters: Iterable[ColumnElement[bool]] | None = None
 ) -> Select[Any]:
-    return select(*_of_events(shape, _value_of_event)).where(
-        condition, *(_filters_of_events(shape) if filters is None else filters)
+    return select(*_of_events(side, _value_of_event)).where(
+        condition, *_counted(side), *(_filters_of_events(side) if filters is None else filters)
     )
 
 
-def _of_events(shape: Shape, value: Callable[[str], ColumnElement[Any]]) -> Iterator[ColumnElement[Any]]:
+def _of_events(side: Side, value: Callable[[str], ColumnElement[Any]]) -> Iterator[ColumnElement[Any]]:
     """The columns of a part that reads raw events."""
-    yield _piece(shape, usage_events.c.time)
-    for number, key in enumerate(shape.keys):
+    yield _piece(side, usage_events.c.time)
+    for number, key in enumerate(side.keys):
         yield _key_of_event(key).label(key_label(number))
-    for name in _columns(shape):
+    for name in _columns(side):
         yield value(name).label(name)
 
 
 def _by_txid(
-    shape: Shape, *which: ColumnElement[bool], value: Callable[[str], ColumnElement[Any]] | None = None
+    side: Side, *which: ColumnElement[bool], value: Callable[[str], ColumnElement[Any]] | None = None
 ) -> Select[Any]:
     """Events of some transactions, which are few.
 
     OFFSET 0 keeps the inner question apart, so that they are found by their transaction id. PostgreSQL does not know
     how few they are, and would rather walk through all events of the range or of a user.
     """
-    columns = [*_of_events(shape, value or _value_of_event)]
-    filtered = [_of_event(one.column).label(f"filter_{number}") for number, one in enumerate(shape.filters)]
-    events = (
-        select(*columns, usage_events.c.time, *filtered).where(*which).offset(literal_column("0")).subquery("events")
-    )
-    conditions = [_in_range(shape, events.c.time)]
+    columns = [*_of_events(side, value or _value_of_event)]
+    filtered = [_of_event(one.column).label(f"filter_{number}") for number, one in enumerate(side.filters)]
+    events = select(*columns, usage_events.c.time, *filtered).where(*which, *_counted(side))
+    few = events.offset(literal_column("0")).subquery("events")
+    conditions = [_in_range(side, few.c.time)]
     conditions += [
-        _among(number, one, events.c[f"filter_{number}"], nothing_is_zero=False)
-        for number, one in enumerate(shape.filters)
+        _among(number, one, few.c[f"filter_{number}"], nothing_is_zero=False) for number, one in enumerate(side.filters)
     ]
-    return select(*(events.c[column.name] for column in columns)).where(*conditions)
+    return select(*(few.c[column.name] for column in columns)).where(*conditions)
 
 
-def _span_part(shape: Shape, spans: str, filters: Iterable[ColumnElement[bool]]) -> Select[Any]:
+def _span_part(side: Side, spans: str, filters: Iterable[ColumnElement[bool]]) -> Select[Any]:
     """Folded events of some spans. The outer bounds let PostgreSQL leave out partitions."""
     time = usage_events.c.time
+    spans = f"{side.of}_{spans}"
     outer = and_(time >= _instant(f"{spans}_lower"), time < _instant(f"{spans}_upper"))
-    events = _raw_part(shape, and_(usage_events.c.txid < _WATERMARK, outer), filters)
+    events = _raw_part(side, and_(usage_events.c.txid < _WATERMARK, outer), filters)
     return _of_each_span(spans, lambda span: events.where(time >= span.lower, time < span.upper))
 
 
@@ -168,9 +177,9 @@ def _of_each_span(spans: str, part: Callable[[Any], Select[Any]]) -> Select[Any]
     return select(*rows.c).select_from(span.join(rows, true()))
 
 
-def _of_light_users(shape: Shape) -> Iterator[ColumnElement[bool]]:
+def _of_light_users(side: Side) -> Iterator[ColumnElement[bool]]:
     """The filters, for those of the users asked for who are not detailed. Of none of them, nothing is read."""
-    for number, one in enumerate(shape.filters):
+    for number, one in enumerate(side.filters):
         if one.column != "user_key":
             yield _among(number, one, _of_event(one.column), nothing_is_zero=False)
         else:
@@ -179,29 +188,31 @@ def _of_light_users(shape: Shape) -> Iterator[ColumnElement[bool]]:
             yield usage_events.c.user_key == func.any(func.array(light.scalar_subquery()))
 
 
-def _later_part(shape: Shape) -> Select[Any]:
+def _later_part(side: Side) -> Select[Any]:
     """What was folded after the snapshot asked for, to be taken off the sums of the cubes."""
     from_then_on = usage_events.c.txid >= _stored_txid(func.pg_snapshot_xmin(_snapshot()))
-    return _by_txid(shape, from_then_on, usage_events.c.txid < _WATERMARK, ~_is_visible(), value=_less)
+    return _by_txid(side, from_then_on, usage_events.c.txid < _WATERMARK, ~_is_visible(), value=_less)
 
 
 def _less(name: str) -> ColumnElement[Any]:
     """A column of an event that is to be taken off: nothing, where figures are not sums."""
-    if name in (*UNIQUES.values(), "currency_key"):
-        return key_of_event(name) if name == "currency_key" else _ZERO
+    if name in UNIQUES.values():
+        return _ZERO
+    if name in (CURRENCY_KEY, LIST_CURRENCY_KEY, "day"):
+        return _value_of_event(name)
     if name != "weight" and _MEASURES[name].combine != "sum":
         return cast(null(), _MEASURES[name].type)
     return -_value_of_event(name)
 
 
-def _in_range(shape: Shape, time: ColumnElement[Any] = usage_events.c.time) -> ColumnElement[bool]:
-    bounds = [time >= _instant("lower")] if shape.lower else []
-    bounds += [time < _instant("upper")] if shape.upper else []
+def _in_range(side: Side, time: ColumnElement[Any] = usage_events.c.time) -> ColumnElement[bool]:
+    bounds = [time >= _instant("lower")] if side.lower else []
+    bounds += [time < _instant("upper")] if side.upper else []
     return and_(true(), *bounds)
 
 
-def _visible(shape: Shape) -> ColumnElement[bool]:
-    return _is_visible() if shape.as_of else true()
+def _visible(side: Side) -> ColumnElement[bool]:
+    return _is_visible() if side.as_of else true()
 
 
 def _is_visible() -> ColumnElement[bool]:
@@ -218,8 +229,12 @@ def _stored_txid(xid: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(cast(xid, String), BigInteger()) + _TXID_OFFSET
 
 
-def _filters_of_events(shape: Shape) -> Iterable[ColumnElement[bool]]:
-    for number, one in enumerate(shape.filters):
+def _counted(side: Side) -> Sequence[ColumnElement[bool]]:
+    return [IS_BILLED] if side.of == "costs" else []
+
+
+def _filters_of_events(side: Side) -> Iterable[ColumnElement[bool]]:
+    for number, one in enumerate(side.filters):
         yield _among(number, one, _of_event(one.column), nothing_is_zero=False)
 
 
@@ -246,7 +261,13 @@ def _of_bucket(columns: Any, key: str) -> ColumnElement[Any]:
 
 
 def _value_of_bucket(cube: Cube, name: str) -> ColumnElement[Any]:
+    if name == "day":
+        return _day_of(cube.table.c.bucket)
     return cube.table.c["requests" if name == "weight" else name]
+
+
+def _day_of(instant: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(func.timezone(literal_column("'UTC'"), instant), Date)
 
 
 def _of_event(key: str) -> ColumnElement[Any]:
@@ -264,6 +285,8 @@ def _key_of_event(key: str) -> ColumnElement[Any]:
 def _value_of_event(name: str) -> ColumnElement[Any]:
     if name == "timed_ms":
         return usage_events.c.response_time_ms
+    if name == "day":
+        return _day_of(usage_events.c.time)
     if name == "weight":
         return literal_column("1")
     if name.endswith("_key"):
@@ -274,8 +297,8 @@ def _value_of_event(name: str) -> ColumnElement[Any]:
     return _MEASURES[name].of_event
 
 
-def _piece(shape: Shape, instant: ColumnElement[Any]) -> ColumnElement[Any]:
-    if not shape.cuts:
+def _piece(side: Side, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+    if not side.cuts:
         return _ZERO.label("piece")
     cuts = cast(parameter("cuts"), ARRAY(_INSTANT))
     return func.width_bucket(instant, cuts).label("piece")

@@ -4,37 +4,62 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tally.cubes import CUBES, FINE_FIRST, HISTOGRAM, OWN_CURRENCIES, Cube, Grain
+from tally.cubes import CUBES, FINE_FIRST, HISTOGRAM, Cube, Grain, Kind
 from tally.usage.coverage import Coverage, Span, cover, segments
-from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec
+from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec, is_of_costs
 
 # Not every cube is kept with the first of these grains, and one with more keys may have more rows than a narrow one has
 # in all of its finer buckets.
 _OF_ONE_NAME: Sequence[tuple[Grain, Grain]] = (("month", "day"), ("quarter_day", "hour"))
 # Percentiles of up to so long a range are exact, of raw events; those of longer ones come from histograms.
 EXACT_PERCENTILES = timedelta(hours=2)
+# What every question about costs reads. All cubes of costs have it.
+_OF_COSTS = ("billed_requests", "cost", "cost_usd", "cost_rub", "list_cost", "currency_key", "list_currency_key")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Where the figures of a spec come from: cubes by grain (coarse first), none where only raw events can tell."""
+class Part:
+    """Where figures of one kind come from: cubes by grain (coarse first), none where only raw events can tell."""
 
     cubes: Mapping[Grain, Cube]
     coverage: Coverage
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where the figures of a spec come from. `costs` is None where it asks for none."""
+
+    calls: Part
+    costs: Part | None
+
+    @property
+    def cubes(self) -> list[Cube]:
+        """All cubes that are read."""
+        return [cube for part in (self.calls, self.costs) if part is not None for cube in part.cubes.values()]
+
+
 def plan(spec: Spec) -> Plan:
-    """Picks for each grain the narrowest cube that knows every key and measure, and cuts the range accordingly."""
-    keys = {"status" if key == STATUS_CLASS else key for key in (*spec.keys, *spec.filters)}
-    columns = set(columns_of(spec.measures, binned=True))
-    keys |= columns & {*UNIQUES.values(), "currency_key"}
-    measures = columns - keys
-    if HISTOGRAM in measures and _is_short(spec.span):
-        return Plan({}, Coverage({}, [spec.span]))
+    """Picks for each grain the narrowest cube that knows every key and measure, and cuts the range accordingly.
+
+    Calls are looked at even where only costs are asked for: they say which rows there are.
+    """
+    measures = [measure for measure in spec.measures if not is_of_costs(measure)]
+    columns = {*columns_of_calls(measures, binned=True)}
+    uniques = columns & {*UNIQUES.values()}
+    if HISTOGRAM in columns and _is_short(spec.span):
+        calls = Part({}, Coverage({}, [spec.span]))
+    else:
+        calls = _part(spec, "calls", uniques, columns - uniques)
+    costs = None if len(measures) == len(spec.measures) else _part(spec, "costs", set(), set())
+    return Plan(calls, costs)
+
+
+def _part(spec: Spec, of: Kind, keys: set[str], measures: set[str]) -> Part:
+    keys = keys | {"status" if key == STATUS_CLASS else key for key in (*spec.keys, *spec.filters)}
     some_users = None not in spec.filters.get("user_key", (None,))
     cubes: dict[Grain, Cube] = {}
     for cube in CUBES:
-        knows = keys <= {*cube.keys} and measures <= {one.name for one in cube.measures}
+        knows = cube.of == of and keys <= {*cube.keys} and measures <= {one.name for one in cube.measures}
         if knows and (some_users or not cube.detailed):
             cubes.setdefault(cube.grain, cube)
     for coarse, fine in _OF_ONE_NAME:
@@ -42,11 +67,11 @@ def plan(spec: Spec) -> Plan:
             del cubes[coarse]
     cubes = {grain: cubes[grain] for grain in reversed(FINE_FIRST) if grain in cubes}
     coverage = cover(segments(spec.span, spec.cuts), [*cubes])
-    return Plan({grain: cubes[grain] for grain in coverage.buckets}, coverage)
+    return Part({grain: cubes[grain] for grain in coverage.buckets}, coverage)
 
 
-def columns_of(measures: Sequence[str], *, binned: bool) -> list[str]:
-    """The columns of events and cubes that the measures are made of.
+def columns_of_calls(measures: Sequence[str], *, binned: bool) -> list[str]:
+    """The columns of events and cubes that measures of calls are made of.
 
     Percentiles come from the histogram where `binned`, else from `timed_ms`, the response times of raw events.
     """
@@ -56,18 +81,14 @@ def columns_of(measures: Sequence[str], *, binned: bool) -> list[str]:
             names[UNIQUES[measure]] = None
         elif measure in PERCENTILES:
             names[HISTOGRAM if binned else "timed_ms"] = None
-        elif ":" in measure:
-            names |= dict.fromkeys(_columns_of_amount(*measure.split(":")))
         else:
             names[measure] = None
     return [*names]
 
 
-def _columns_of_amount(kind: str, currency: str) -> Sequence[str]:
-    if currency not in OWN_CURRENCIES:
-        return ("requests", "currency_key", "cost")
-    code = currency.lower()
-    return (f"cost_{code}",) if kind == "cost" else ("priced_requests", f"{code}_requests")
+def columns_of_costs() -> Sequence[str]:
+    """The columns of events and cubes that measures of costs are made of, and the UTC `day` that they are of."""
+    return (*_OF_COSTS, "day")
 
 
 def _is_short(span: Span) -> bool:

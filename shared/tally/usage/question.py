@@ -17,7 +17,8 @@ from tally.usage.windows import WINDOWS, LocalWindow, WindowName, start_of_day, 
 
 METRICS = (
     "requests", "errors", "error_rate", "success_rate", "input_tokens", "output_tokens", "total_tokens",
-    "cached_input_tokens", "cost", "unpriced_requests", "estimated_tokens",
+    "cached_input_tokens", "estimated_tokens",
+    "cost", "unpriced_requests", "sent_cost", "list_cost", "compared_requests",
     "avg_response_time_ms", "min_response_time_ms", "max_response_time_ms",
     "p50_response_time_ms", "p90_response_time_ms", "p95_response_time_ms", "p99_response_time_ms", "unique_users",
 )  # fmt: skip

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tally.cubes import CUBES, OWN_CURRENCIES, Grain
+from tally.cubes import CUBES, Grain, Kind
 from tally.database import array_text
 from tally.usage.coverage import Span
-from tally.usage.plan import Plan
-from tally.usage.spec import LABEL, Spec
+from tally.usage.plan import Part, Plan
+from tally.usage.spec import LABEL, Spec, is_of_costs
 
 _DETAILED = frozenset(cube.table.name for cube in CUBES if cube.detailed)
 Parameters = dict[str, str]
@@ -38,16 +38,17 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a statement depends on: all of a spec but its values.
+class Side:
+    """What the figures of one kind depend on.
 
     Attributes:
+        measures: those of this kind.
         buckets: what is read of cubes; none where only raw events can tell.
         edges: whether folded events at the edges are read too.
         lower, upper: whether the range has these bounds.
-        binned: whether percentiles come from histograms.
     """
 
+    of: Kind
     measures: tuple[str, ...]
     keys: tuple[str, ...]
     filters: tuple[Filter, ...]
@@ -56,8 +57,30 @@ class Shape:
     lower: bool
     upper: bool
     cuts: bool
-    binned: bool
     as_of: bool
+
+    @property
+    def binned(self) -> bool:
+        """Whether percentiles come from histograms."""
+        return bool(self.buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a statement depends on: all of a spec but its values."""
+
+    measures: tuple[str, ...]
+    calls: Side
+    costs: Side | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What rows are grouped by; the same on both sides."""
+        return self.calls.keys
+
+    def label_of(self, measure: str) -> str:
+        """The name of the column of a measure."""
+        return measure_label(self.measures.index(measure))
 
 
 def shape_of(spec: Spec, plan: Plan) -> tuple[Shape, Parameters]:
@@ -65,10 +88,6 @@ def shape_of(spec: Spec, plan: Plan) -> tuple[Shape, Parameters]:
     parameters: Parameters = {}
     keys = tuple(_key_of_shape(f"key_{number}", key, parameters) for number, key in enumerate(spec.keys))
     filters = tuple(_filters_of_shape(spec, parameters))
-    buckets = tuple(_buckets_of_shape(plan, parameters))
-    edges = bool(buckets) and bool(plan.coverage.raw)
-    if edges:
-        parameters |= _bounds("edge", plan.coverage.raw) | _each("edge", plan.coverage.raw)
     if spec.span.lower is not None:
         parameters["lower"] = spec.span.lower.isoformat()
     if spec.span.upper is not None:
@@ -77,23 +96,31 @@ def shape_of(spec: Spec, plan: Plan) -> tuple[Shape, Parameters]:
         parameters["cuts"] = array_text(cut.isoformat() for cut in spec.cuts)
     for measure in spec.measures:
         _, _, currency = measure.partition(":")
-        if currency and currency not in OWN_CURRENCIES:
+        if currency:
             parameters[f"currency_{currency}"] = currency
     if spec.as_of is not None:
         parameters["as_of"] = spec.as_of
-    shape = Shape(
-        measures=spec.measures,
-        keys=keys,
-        filters=filters,
-        buckets=buckets,
-        edges=edges,
-        lower=spec.span.lower is not None,
-        upper=spec.span.upper is not None,
-        cuts=bool(spec.cuts),
-        binned=bool(buckets),
-        as_of=spec.as_of is not None,
-    )
-    return shape, parameters
+
+    def side(of: Kind, part: Part) -> Side:
+        buckets = tuple(_buckets_of_shape(of, part, parameters))
+        edges = bool(buckets) and bool(part.coverage.raw)
+        if edges:
+            parameters.update(_bounds(f"{of}_edge", part.coverage.raw) | _each(f"{of}_edge", part.coverage.raw))
+        return Side(
+            of=of,
+            measures=tuple(measure for measure in spec.measures if is_of_costs(measure) == (of == "costs")),
+            keys=keys,
+            filters=filters,
+            buckets=buckets,
+            edges=edges,
+            lower=spec.span.lower is not None,
+            upper=spec.span.upper is not None,
+            cuts=bool(spec.cuts),
+            as_of=spec.as_of is not None,
+        )
+
+    costs = None if plan.costs is None else side("costs", plan.costs)
+    return Shape(spec.measures, side("calls", plan.calls), costs), parameters
 
 
 def _filters_of_shape(spec: Spec, parameters: Parameters) -> Iterator[Filter]:
@@ -105,12 +132,12 @@ def _filters_of_shape(spec: Spec, parameters: Parameters) -> Iterator[Filter]:
         yield Filter(key, bool(some), len(some) < len(values))
 
 
-def _buckets_of_shape(plan: Plan, parameters: Parameters) -> Iterator[Buckets]:
-    for grain, cube in plan.cubes.items():
-        spans = plan.coverage.buckets[grain]
-        parameters |= _bounds(grain, spans)
+def _buckets_of_shape(of: Kind, part: Part, parameters: Parameters) -> Iterator[Buckets]:
+    for grain, cube in part.cubes.items():
+        spans = part.coverage.buckets[grain]
+        parameters |= _bounds(f"{of}_{grain}", spans)
         if len(spans) > 1 or cube.detailed:
-            parameters |= _each(grain, spans)
+            parameters |= _each(f"{of}_{grain}", spans)
         yield Buckets(cube.table.name, grain, len(spans) > 1)
 
 

@@ -12,6 +12,11 @@ LABEL = "label:"
 PERCENTILES = {"p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99"}
 # Counts of distinct keys, "no value" not counted.
 UNIQUES = {"unique_users": "user_key", "unique_routes": "route_key"}
+# Of what calls cost, whatever the currency.
+COST_COUNTS = ("unpriced_requests", "compared_requests")
+# The same in a currency: `cost:USD`.
+AMOUNTS = ("cost", "sent_cost", "list_cost")
+COUNTS_OF_A_CURRENCY = ("unconverted", "older_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +24,11 @@ class Spec:
     """What to sum up.
 
     Attributes:
-        measures: names of `cubes.MEASURES` but for the histogram, `unique_users`, `unique_routes`, `p50` … `p99` (of
-            response times, ms), or `cost:XXX` and `unconverted:XXX`, the cost in a currency and the requests whose cost
-            has no amount in it.
+        measures: names of `cubes.MEASURES` but for the histogram and those of costs, `unique_users`, `unique_routes`,
+            `p50` … `p99` (of response times, ms). Of costs: `unpriced_requests`; `cost:XXX`, all costs in a currency;
+            `unconverted:XXX`, the requests whose cost is in another and no rate is known; `older_rate:XXX`, those whose
+            cost is converted with the rate of an earlier day. Of the `compared_requests`, whose sender said what they
+            cost while a price is known as well: `sent_cost:XXX` and what the prices say, `list_cost:XXX`.
         keys: columns to group by: dimension keys, `status`, `status_class` or `label:NAME`.
         span: the range; None is unbounded.
         cuts: ascending UTC times; rows are apart by the number of cuts at or before the event (`piece`).
@@ -40,3 +47,8 @@ class Spec:
     order_by: str | None = None
     limit: int | None = None
     as_of: str | None = None
+
+
+def is_of_costs(measure: str) -> bool:
+    """Whether a measure comes from costs, not from calls."""
+    return ":" in measure or measure in COST_COUNTS

@@ -55,7 +55,10 @@ def notes(stats: Stats) -> list[str]:
     """What the costs leave out, a line for each reason."""
     left_out = [
         (stats.total["unpriced_requests"], "with a model or tokens but no cost"),
-        (stats.total.get("unconverted_requests", 0), f"with a cost that has no amount in {stats.currency}"),
+        (
+            stats.total.get("unconverted_requests", 0),
+            f"with a cost that has no rate to {stats.currency}",
+        ),
     ]
     return [
         f"{_INCOMPLETE} not in the cost: {count:,} request{'' if count == 1 else 's'} {which}"

@@ -13,6 +13,7 @@ from tally.http.endpoints import (
     content_platform,
     event_lists,
     events,
+    forecast,
     gateway,
     generator,
     usage,
@@ -22,6 +23,7 @@ from tally.http.refusals import refusals
 ROUTERS = (
     usage.router,
     events.router,
+    forecast.router,
     content_platform.router,
     bot_platform.router,
     generator.router,

@@ -11,10 +11,10 @@ from tally.http.endpoints.parameters import Currency, Days, Parameters, PeriodPa
 from tally.http.examples import example
 from tally.usage import generator
 from tally.usage.days import MAX_DAYS, last_days
+from tally.usage.outlook import FURTHEST_DAYS, LEAST_HISTORY_DAYS
 
 _PATH = "/api/v1/ai"
 _MOST_USERS = 1000
-_FURTHEST_DAYS = 366
 router = APIRouter(tags=["system C"])
 
 
@@ -49,8 +49,10 @@ class TopParameters(PeriodParameters, CurrencyParameters):
 class ForecastParameters(ZonedParameters, CurrencyParameters):
     """How far to look ahead, and how far back to learn from."""
 
-    days: Whole = Field(30, ge=1, le=_FURTHEST_DAYS, description="How many days to look ahead.")
-    history_days: Whole = Field(28, ge=2, le=MAX_DAYS, description="Whole days, the last one yesterday.")
+    days: Whole = Field(30, ge=1, le=FURTHEST_DAYS, description="How many days to look ahead.")
+    history_days: Whole = Field(
+        28, ge=LEAST_HISTORY_DAYS, le=MAX_DAYS, description="Whole days, the last one yesterday."
+    )
 
 
 @router.get(
@@ -115,7 +117,7 @@ async def by_token_type(ask: Asker, parameters: Annotated[PeriodParameters, Quer
             "upper": 52000,
             "confidence": 0.8,
             "backtest_error_percent": 12.5,
-            "method": "average",
+            "method": "weekday",
             "budget_exhausted_on": None,
         }
     ),

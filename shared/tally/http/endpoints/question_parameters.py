@@ -1,9 +1,10 @@
-"""OpenAPI's description of the parameters that `tally.usage` reads itself: of `/v1/usage` and `/v1/usage/events`."""
+"""OpenAPI's description of the parameters that `tally.usage` reads itself: of usage, single events and forecasts."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from tally.usage import event_question, question
+from tally.usage import event_question, forecast_question, question
+from tally.usage.outlook import FURTHEST_DAYS, LEAST_HISTORY_DAYS
 from tally.usage.question import DIMENSIONS, FORMATS, METRICS
 from tally.usage.spec import LABEL
 from tally.usage.windows import WINDOWS
@@ -33,7 +34,7 @@ def usage_parameters() -> list[Schema]:
             "day",
         ),
         *_range(),
-        _parameter("currency", "ISO 4217 code that costs are reported in; USD if not given.", _text("^[A-Za-z]{3}$")),
+        _currency(),
         _parameter(
             "order_by",
             "A metric or dimension that is asked for, or window_start; with - before it the largest first.",
@@ -65,6 +66,22 @@ def event_parameters() -> list[Schema]:
     ]
 
 
+def forecast_parameters() -> list[Schema]:
+    """Those of `GET /v1/forecast`."""
+    days, history = forecast_question.DEFAULT_DAYS, forecast_question.DEFAULT_HISTORY_DAYS
+    return [
+        _parameter("days", f"How many days, from tomorrow on; {days} if not given.", _whole(1, FURTHEST_DAYS), 7),
+        _parameter(
+            "history_days",
+            f"How many days up to yesterday to learn from; {history} if not given.",
+            _whole(LEAST_HISTORY_DAYS, forecast_question.MOST_HISTORY_DAYS),
+        ),
+        _timezone("IANA time zone of the days; UTC if not given."),
+        _currency(),
+        *_filters(),
+    ]
+
+
 def _range() -> list[Schema]:
     accepted = "RFC 3339 with offset, epoch seconds or milliseconds, or a date (the midnight of timezone)"
     return [
@@ -72,9 +89,7 @@ def _range() -> list[Schema]:
         _parameter(
             "to", "Where it ends, excluded. Without both: the 30 local days ending today.", _text(), "2026-06-01"
         ),
-        _parameter(
-            "timezone", "IANA time zone of dates, windows and answers; UTC if not given.", _text(), "Europe/Moscow"
-        ),
+        _timezone("IANA time zone of dates, windows and answers; UTC if not given."),
     ]
 
 
@@ -90,8 +105,16 @@ def _filters() -> list[Schema]:
     ]
 
 
+def _timezone(description: str) -> Schema:
+    return _parameter("timezone", description, _text(), "Europe/Moscow")
+
+
+def _currency() -> Schema:
+    return _parameter("currency", "ISO 4217 code that costs are reported in; USD if not given.", _text("^[A-Za-z]{3}$"))
+
+
 def _limit(description: str) -> Schema:
-    return _parameter("limit", description, {"type": "integer", "minimum": 1, "maximum": question.MAX_LIMIT_OF_FILE})
+    return _parameter("limit", description, _whole(1, question.MAX_LIMIT_OF_FILE))
 
 
 def _cursor() -> Schema:
@@ -115,6 +138,10 @@ def _listed(name: str, description: str, items: Schema, example: Sequence[str]) 
 
 def _one_of(values: Sequence[str]) -> Schema:
     return {"type": "string", "enum": [*values]}
+
+
+def _whole(least: int, most: int) -> Schema:
+    return {"type": "integer", "minimum": least, "maximum": most}
 
 
 def _text(pattern: str | None = None) -> Schema:
