@@ -57,7 +57,7 @@ def load(connection: Connection) -> Book:
     """
     version = connection.execute(statement("prices", "version")).scalar_one()
     found = jsontext.parse(connection.execute(statement("prices", "in_force")).scalar_one().encode())
-    return Book(version, [_price(*fields) for fields in found], dataset.listed)
+    return Book(version, [*map(_price, found)], dataset.listed)
 
 
 def find(connection: Connection, price_id: int) -> Stored:
@@ -176,16 +176,9 @@ def _refused(field: str, message: str, value: object) -> Unprocessable:
     return Unprocessable(f"Nothing was changed. {field}: {message}.", [fault])
 
 
-def _price(
-    price_id: int,
-    origin: str,
-    provider: str,
-    model: str,
-    conditions: Mapping[str, str],
-    currency: str,
-    microseconds: int,
-    rates: Mapping[str, Any],
-) -> Price:
+def _price(fields: Sequence[Any]) -> Price:
+    *names, microseconds, rates = fields
+    price_id, origin, provider, model, conditions, currency = names
     valid_from = _EPOCH + timedelta(microseconds=microseconds)
     return Price(price_id, origin, provider, model, conditions, currency, valid_from, Rates.of(rates))
 

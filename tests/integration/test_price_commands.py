@@ -96,7 +96,8 @@ def test_a_list_is_compared_and_taken_over(listed: Path, database_url: str) -> N
 @pytest.mark.usefixtures("on_database")
 def test_json_is_taken_as_the_interface_shows_it(tmp_path: Path, database_url: str) -> None:
     price = {"provider": "openai", "model": "gpt-x", "currency": "USD", "valid_from": "2026-05-01", "per_request": 0.1}
-    for form in ([price], {"items": [price]}):
+    answered = {**price, "id": 7, "origin": "own", "created_by": "finance", "replaces": None, "tiers": []}
+    for form in ([price], {"items": [answered], "next_cursor": None}):
         path = tmp_path / "prices.json"
         path.write_text(json.dumps(form))
         tally("prices", "import", str(path))
