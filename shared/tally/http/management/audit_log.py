@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from tally import jsontext
 from tally.database import statement
 from tally.http.api import JsonAnswer
 from tally.http.endpoints.cursors import Cursor, cursor_behind
@@ -51,9 +52,14 @@ async def audit_log(manage: Manager, parameters: Annotated[AuditParameters, Quer
                 "rows": parameters.limit + 1,
             },
         ).mappings()
-        items = [dict(row) for row in rows]
+        items = [{**row, "before": _exact(row["before"]), "after": _exact(row["after"])} for row in rows]
         shown = items[: parameters.limit]
         more = cursor_behind(str(shown[-1]["id"])) if len(items) > len(shown) else None
         return {"items": shown, "next_cursor": more}
 
     return JsonAnswer(await manage(page))
+
+
+def _exact(text: str | None) -> object:
+    """JSON as it is, with every digit of its numbers."""
+    return None if text is None else jsontext.raw(text)
