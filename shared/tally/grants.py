@@ -40,6 +40,7 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
         "SELECT": (
             *_SCHEMA,
             "api_tokens",
+            "budgets",
             "organizations",
             "users",
             *_USAGE,
@@ -83,15 +84,17 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
         "DELETE": ("budget_crossings", "budgets", "exchange_rates", "webhooks"),
     },
 }
+# All but the secret.
+_WEBHOOKS = "SELECT (id, url) ON TABLE webhooks"
 # What is no table, by function.
 OTHERS: Mapping[GrantedFunction, Sequence[str]] = {
     "record": (
         "USAGE ON SEQUENCE usage_events_seq",
         "EXECUTE ON FUNCTION make_event_partition, make_key_partition",
     ),
+    "query": (_WEBHOOKS,),
     "admin": (
-        # All but the secret.
-        "SELECT (id, url) ON TABLE webhooks",
+        _WEBHOOKS,
         # Who holds the fold needs the privilege to change it.
         f"UPDATE ({_COLUMNS_OF_COSTS}) ON TABLE usage_events",
         "SELECT ON SEQUENCE usage_events_seq",

@@ -85,7 +85,9 @@ def statistics(store: Store, given: Mapping[str, str], now: Any = NOW) -> Any:
 def forecast(store: Store, given: Mapping[str, str], now: Any = NOW) -> Any:
     parameters = ForecastParameters.model_validate(given)
     where, days, past, currency = parameters.zone(), parameters.days, parameters.history_days, parameters.currency
-    return asked(store, lambda inquiry: generator.forecast(inquiry, where, days, past, currency), now)
+    return asked(
+        store, lambda inquiry: generator.forecast(inquiry, currency, zone=where, days=days, history_days=past), now
+    )
 
 
 def cases(zone: str, ranges: Sequence[dict[str, str]]) -> Iterator[tuple[dict[str, str], Any]]:

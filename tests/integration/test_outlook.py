@@ -44,7 +44,8 @@ def asked(store: Store, given: Mapping[str, str], now: Any = NOW) -> Any:
     """An answer as a client reads it."""
     with store.connect() as connection:
         inquiry = Inquiry(connection, EVERYBODY, now)
-        return read_json(jsontext.dump_answer(answer(inquiry, parse_forecast_question(given.items(), now))))
+        question = parse_forecast_question(given.items(), now)
+        return read_json(jsontext.dump_answer(answer(inquiry, question, question.currency)))
 
 
 def is_chosen(fact: Fact, filters: Mapping[str, str]) -> bool:
@@ -147,7 +148,7 @@ def test_the_command_prints_what_the_interface_answers(half: HalfFolded) -> None
         inquiry = Inquiry(connection, EVERYBODY, datetime.combine(today, time(12), ZoneInfo("Asia/Tokyo")))
         options = [("history_days", "366"), ("timezone", "Asia/Tokyo"), ("currency", "RUB"), ("model", "gpt-4")]
         question = parse_forecast_question([*options, ("model", "gpt-4o")], NOW)
-        expected = answer(inquiry, question)
+        expected = answer(inquiry, question, question.currency)
     assert expected["tokens"] > 0
     given = [part for name, value in options for part in (f"--{name.replace('_', '-')}", value)]
     done = tally_forecast(half.url, *given, "--model", "gpt-4o")

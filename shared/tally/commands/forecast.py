@@ -1,5 +1,6 @@
 """`tally forecast`: what the coming days will bring."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -43,6 +44,7 @@ def forecast(
     Single days far out of line and outages do not count. A day's tokens are between its bounds in 8 of 10 cases, and so
     is the sum between those of the last line. The figures are those of `GET /v1/forecast`.
     """
+    from tally.budgets.running_out import with_budgets
     from tally.clock import Clock
     from tally.principal import Principal
     from tally.usage.forecast_question import ForecastQuestion, answer
@@ -65,5 +67,5 @@ def forecast(
         now = Clock(store).now()
         with store.snapshot() as connection:
             inquiry = Inquiry(connection, Principal("", "tally forecast", frozenset({"read", "read:all"})), now)
-            found = answer(inquiry, question)
+            found = with_budgets(inquiry, question.filters, question.currency, partial(answer, inquiry, question))
     console(10_000).print(rendered(question, found))

@@ -1,7 +1,7 @@
 """The question of `GET /v1/forecast`, read from its parameters, and its answer."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tally.errors import Malformed
+from tally.usage.exhaustion import BudgetState
 from tally.usage.inquiry import Inquiry
 from tally.usage.outlook import FURTHEST_DAYS, LEAST_HISTORY_DAYS, outlook
 from tally.usage.question import DIMENSIONS, Faults, is_dimension, parse_question
@@ -63,8 +64,10 @@ def parse_forecast_question(parameters: Iterable[tuple[str, str]], now: datetime
     return ForecastQuestion(days, history_days, question.zone, question.currency, question.filters)
 
 
-def answer(inquiry: Inquiry, question: ForecastQuestion) -> dict[str, Any]:
-    """The answer in JSON (shape: `outlook`).
+def answer(
+    inquiry: Inquiry, question: ForecastQuestion, currency: str, budgets: Sequence[BudgetState] = ()
+) -> dict[str, Any]:
+    """The answer in JSON (shape: `outlook`), in `currency`, which that of `budgets` is as well.
 
     Raises:
         Forbidden: as `Inquiry.filters`.
@@ -76,7 +79,8 @@ def answer(inquiry: Inquiry, question: ForecastQuestion) -> dict[str, Any]:
         zone=question.zone,
         days=question.days,
         history_days=question.history_days,
-        currency=question.currency,
+        currency=currency,
+        budgets=budgets,
     )
 
 

@@ -12,6 +12,7 @@ from tally.cubes import IS_AI
 from tally.database import statement
 from tally.usage import engine
 from tally.usage.coverage import Span
+from tally.usage.exhaustion import BudgetState
 from tally.usage.figures import cost_measures, left_out, total, whole
 from tally.usage.inquiry import Inquiry
 from tally.usage.keys import known_values
@@ -124,14 +125,30 @@ def by_token_type(inquiry: Inquiry, span: Span) -> dict[str, Any]:
     return {"items": items}
 
 
-def forecast(inquiry: Inquiry, zone: ZoneInfo, days: int, history_days: int, currency: str) -> dict[str, Any]:
+def forecast(
+    inquiry: Inquiry,
+    currency: str,
+    budgets: Sequence[BudgetState] = (),
+    *,
+    zone: ZoneInfo,
+    days: int,
+    history_days: int,
+) -> dict[str, Any]:
     """`GET /api/v1/ai/forecast`: what `outlook` says, without the single days.
 
     Raises:
         Forbidden: as `Inquiry.filters`.
         QuestionTooLarge: the time limit.
     """
-    found = outlook(inquiry, _filters(inquiry), zone=zone, days=days, history_days=history_days, currency=currency)
+    found = outlook(
+        inquiry,
+        _filters(inquiry),
+        zone=zone,
+        days=days,
+        history_days=history_days,
+        currency=currency,
+        budgets=budgets,
+    )
     del found["days"]
     return found
 

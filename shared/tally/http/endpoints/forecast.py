@@ -1,12 +1,17 @@
 """What the coming days will bring."""
 
+from functools import partial
+from typing import Any
+
 from fastapi import APIRouter, Request
 
+from tally.budgets.running_out import with_budgets
 from tally.http.api import JsonAnswer
 from tally.http.asking import Asker
 from tally.http.endpoints.question_parameters import forecast_parameters
 from tally.http.examples import example
 from tally.usage.forecast_question import answer, parse_forecast_question
+from tally.usage.inquiry import Inquiry
 
 router = APIRouter(tags=["usage"])
 
@@ -35,4 +40,9 @@ async def usage_forecast(ask: Asker, request: Request) -> JsonAnswer:
     there is one. Single days far out of line and outages do not count. Labels filter too: `label:NAME`.
     """
     given = request.query_params.multi_items()
-    return JsonAnswer(await ask(lambda inquiry: answer(inquiry, parse_forecast_question(given, inquiry.now))))
+
+    def found(inquiry: Inquiry) -> dict[str, Any]:
+        question = parse_forecast_question(given, inquiry.now)
+        return with_budgets(inquiry, question.filters, question.currency, partial(answer, inquiry, question))
+
+    return JsonAnswer(await ask(found))

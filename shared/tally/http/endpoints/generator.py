@@ -1,16 +1,19 @@
 """System C, the generator: AI tokens by operation, user and kind of access token, in roubles if not asked otherwise."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from tally.budgets.running_out import with_budgets
 from tally.http.api import JsonAnswer
 from tally.http.asking import Asker
 from tally.http.endpoints.parameters import Currency, Days, Parameters, PeriodParameters, Text, Whole, ZonedParameters
 from tally.http.examples import example
 from tally.usage import generator
 from tally.usage.days import MAX_DAYS, last_days
+from tally.usage.inquiry import Inquiry
 from tally.usage.outlook import FURTHEST_DAYS, LEAST_HISTORY_DAYS
 
 _PATH = "/api/v1/ai"
@@ -125,4 +128,9 @@ async def by_token_type(ask: Asker, parameters: Annotated[PeriodParameters, Quer
 async def forecast(ask: Asker, parameters: Annotated[ForecastParameters, Query()]) -> JsonAnswer:
     """Tokens (with bounds) and cost of the days to come, from the whole days that are over."""
     where, days, past, currency = parameters.zone(), parameters.days, parameters.history_days, parameters.currency
-    return JsonAnswer(await ask(lambda inquiry: generator.forecast(inquiry, where, days, past, currency)))
+
+    def found(inquiry: Inquiry) -> dict[str, Any]:
+        forecast = partial(generator.forecast, inquiry, zone=where, days=days, history_days=past)
+        return with_budgets(inquiry, {}, currency, forecast)
+
+    return JsonAnswer(await ask(found))
