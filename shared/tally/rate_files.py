@@ -4,7 +4,7 @@
 - the European Central Bank's `Date,USD,JPY,…` (eurofxref.csv, eurofxref-hist.csv): what one euro is in each
 - the Bank of Russia's XML_daily.asp: what `Nominal` units of each currency are in roubles, with a decimal comma
 
-A bank's rates are those of its own currency, and the only way between two others is by way of US dollars. So what a dollar
+A bank has rates of its own currency only, and the one way between two others is by way of US dollars. So what a dollar
 is in each can be worked out from them, to 20 digits.
 """
 
