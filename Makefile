@@ -30,7 +30,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test check format openapi costs bench lock clean plan deploy rollback destroy logs smoke token moved
+.PHONY: help up test check format openapi costs bench forecasts lock clean plan deploy rollback destroy logs smoke token moved
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ costs: $(DEV_SET) ## Compute the tables of docs/costs.md again, after a change o
 
 bench: $(BENCH_SET) ## Run the benchmarks and write benchmarks/RESULTS.md (ARGS=--quick)
 	@$(PYTHON) benchmarks/run.py $(ARGS)
+
+forecasts: $(BENCH_SET) ## Compare methods of forecasting and write the tables of docs/forecast.md
+	@$(PYTHON) -m benchmarks.forecasting
 
 lock: $(DEV_SET) ## Pin the dependencies of pyproject.toml with hashes (ARGS=--upgrade for newer ones)
 	$(COMPILE) --output-file requirements.txt

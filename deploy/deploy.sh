@@ -31,9 +31,9 @@ What happens, in this order. Old revisions serve until the end, beside the new s
   2. enable the APIs that Terraform needs; make the bucket for its state
   3. show the plan, ask
   4. build the image, unless the registry has this very one
-  5. apply: the job tally-migrate gets the new image, everything else keeps its own
+  5. apply: the job tally-migrate gets the new image, and what it needs; services keep their image and settings
   6. migrate the database; if that fails, nothing else happens
-  7. apply: services and the other jobs get it; Cloud Run moves traffic when a revision is ready, else the old one serves on
+  7. apply the rest: services and the other jobs get it; Cloud Run moves traffic when a revision is ready, else the old one serves on
   8. send events and read their figures; note the release
 
 plan stops after 3 without a question. It makes what 2 makes, which costs nothing, and nothing else.
@@ -83,7 +83,7 @@ step 'Terraform: plan'
 if [ -z "$running" ]; then
     make_plan '' ''
 else
-    make_plan "$image" "$serving"
+    make_plan "$image" "$image"
 fi
 
 if [ "$PLANNED" = none ] && [ "$running" = "$image" ] && [ "$serving" = "$image" ] &&
@@ -93,9 +93,7 @@ if [ "$PLANNED" = none ] && [ "$running" = "$image" ] && [ "$serving" = "$image"
 fi
 if [ "$mode" = plan ]; then
     say "Image: $image"
-    if [ "$serving" != "$image" ]; then
-        say 'Not in this plan, since it waits for the migration: services and the other jobs with that image.'
-    fi
+    if [ -z "$running" ]; then say 'Not in this plan, since it waits for that image: services and jobs.'; fi
     exit 0
 fi
 confirm "Deploy $tag to $PROJECT ($CHOICE)?"
@@ -108,7 +106,8 @@ if [ -z "$running" ]; then
 fi
 build_image "$image" "$running"
 step 'Terraform: the job tally-migrate gets the new image'
-if [ -z "$running" ]; then make_plan "$image" ''; fi
+# Nothing else: the image that serves would not start with a setting, or as a function, which only the new one knows.
+make_plan "$image" "$serving" ${running:+-target=module.migrate}
 apply_plan
 migrate
 
@@ -137,7 +136,7 @@ if [ -z "$standing" ]; then
     make_token 'first admin' admin '' ''
 fi
 note_release deploy "$tag"
-sum_up "Deployed $tag. Send events to $URL, ask $QUERY_URL for figures; docs/api.md says how."
+sum_up "Deployed $tag. Send events to $URL, ask $QUERY_URL for figures, manage at $ADMIN_URL; docs/api.md says how."
 if [ -z "$standing" ] && ! dry_run; then
     say 'The admin token, shown this once; only its SHA-256 is stored. make token makes others.'
     printf '%s\n' "$SECRET"

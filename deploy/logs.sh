@@ -10,7 +10,7 @@ usage() {
 make logs PROJECT=id     what the functions logged, oldest first, at most the newest 1000 lines
 
   PROJECT=id         the Google Cloud project
-  FUNCTION=record    of one function only: ingest, record, query, migrate, rollup or admin
+  FUNCTION=record    of one of them only: ingest, record, query, admin, migrate, rollup or command
   SINCE=1h           how far back: 30m, 6h, 2d
   DRY_RUN=1          print the command; run none
 TEXT
@@ -22,9 +22,9 @@ SINCE="${SINCE:-1h}"
 [[ "$SINCE" =~ ^[0-9]+[smhd]$ ]] || usage_error "SINCE is a number with s, m, h or d, such as 30m; not '$SINCE'"
 
 case "$FUNCTION" in
-    ingest | record | query) filter="$(logged_by cloud_run_revision service_name "tally-$FUNCTION")" ;;
-    migrate | rollup | admin) filter="$(logged_by cloud_run_job job_name "tally-$FUNCTION")" ;;
+    ingest | record | query | admin) filter="$(logged_by cloud_run_revision service_name "tally-$FUNCTION")" ;;
+    migrate | rollup | command) filter="$(logged_by cloud_run_job job_name "tally-$FUNCTION")" ;;
     '') filter='resource.labels.service_name:"tally-" OR resource.labels.job_name:"tally-"' ;;
-    *) usage_error "there is no function '$FUNCTION'; there are ingest, record, query, migrate, rollup, admin" ;;
+    *) usage_error "there is no function '$FUNCTION'; there are ingest, record, query, admin, migrate, rollup, command" ;;
 esac
 read_logs "$filter" "$SINCE" 1000

@@ -21,7 +21,7 @@ make token PROJECT=id NAME=… SCOPES=ingest,read     make an API token and prin
   DRY_RUN=1              print every command; run none, make no secret
 
 The secret is made on this machine and goes to standard output only. The database gets its SHA-256, by the job
-tally-admin. A secret that was lost cannot be shown again: make another token.
+tally-command. A secret that was lost cannot be shown again: make another token.
 TEXT
 }
 

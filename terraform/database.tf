@@ -1,7 +1,8 @@
 locals {
-  # Who has a database user, by what it runs as. Jobs migrate and rollup own the tables: see docs/architecture.md.
+  # Who has a database user, by what it runs as. Jobs migrate and rollup own the tables: see docs/architecture.md. The
+  # job command runs as admin.
   database_accounts = {
-    admin  = local.admin_account
+    admin  = module.admin.account
     ingest = module.ingest.account
     owner  = local.owner_account
     query  = module.query.account
@@ -106,7 +107,7 @@ resource "google_sql_database_instance" "tally" {
       error_message = <<-TEXT
         Functions and jobs may open ${local.connections.tally} connections, but max_connections of the database is
         ${var.database.max_connections}: raise database.max_connections (each takes up to 10 MB of the tier's memory),
-        or lower max_instances of ingest, record or query.
+        or lower max_instances of ingest, record, query or admin.
       TEXT
     }
   }

@@ -17,8 +17,9 @@ module "record" {
   network  = local.run_network
 
   environment = merge(local.database_environment.record, {
-    TALLY_LOG_LEVEL          = var.log_level
-    TALLY_RAW_RETENTION_DAYS = var.raw_retention_days
+    TALLY_CHARACTERS_PER_TOKEN = jsonencode(var.characters_per_token)
+    TALLY_LOG_LEVEL            = var.log_level
+    TALLY_RAW_RETENTION_DAYS   = var.raw_retention_days
   })
 
   depends_on = [google_project_service.api]

@@ -4,21 +4,26 @@ locals {
   # tally/routes.py, which a test compares, but for `pages`: what people open in a browser. query serves them, behind
   # a sign-in of their own where there is one.
   routes = {
-    "/api/usage"     = "query"
-    "/api/usage-log" = "ingest"
-    "/api/v1"        = "query"
-    "/api/v1/events" = "ingest"
-    "/docs"          = "pages"
-    "/health"        = "query"
-    "/openapi.json"  = "query"
-    "/v1"            = "query"
-    "/v1/events"     = "ingest"
-    "/v1/litellm"    = "ingest"
-    "/v1/traces"     = "ingest"
+    "/api/usage"         = "query"
+    "/api/usage-log"     = "ingest"
+    "/api/v1"            = "query"
+    "/api/v1/events"     = "ingest"
+    "/docs"              = "pages"
+    "/health"            = "query"
+    "/openapi.json"      = "query"
+    "/v1"                = "query"
+    "/v1/audit-log"      = "admin"
+    "/v1/budgets"        = "admin"
+    "/v1/events"         = "ingest"
+    "/v1/exchange-rates" = "admin"
+    "/v1/litellm"        = "ingest"
+    "/v1/prices"         = "admin"
+    "/v1/traces"         = "ingest"
   }
 
   # Backend → the service behind it. record is behind none.
   backends = var.domain == null ? {} : {
+    admin  = module.admin.name
     ingest = module.ingest.name
     pages  = module.query.name
     query  = module.query.name

@@ -36,9 +36,9 @@ locals {
     requests  = ["run.googleapis.com/request_count", "service"]
     failures  = ["run.googleapis.com/request_count", "service", "response_code_class='5xx'"]
 
-    # Those of admin are left out: whoever ran it saw it fail.
+    # Those of command are left out: whoever ran it saw it fail.
     job_failures = [
-      "run.googleapis.com/job/completed_execution_count", "job", "job_name!='tally-admin'", "result='failed'"
+      "run.googleapis.com/job/completed_execution_count", "job", "job_name!='tally-command'", "result='failed'"
     ]
     job_runs = ["run.googleapis.com/job/completed_execution_count", "job"]
     rollups = [

@@ -1,15 +1,19 @@
 # Services and jobs, from inside and from outside.
 locals {
-  # Behind the load balancer /health is query's. An event with a token that nobody has reaches ingest, which asks the
-  # database for it: 401 where all is well, 503 where the database or its schema is missing.
+  # Behind the load balancer /health is query's. A request with a token that nobody has reaches the others, which ask
+  # the database for it: 401 where all is well, 503 where the database or its schema is missing.
   uptime_checks = !var.uptime_checks || var.serving_image == null ? {} : {
-    ingest = var.domain == null ? { url = module.ingest.uri, path = "/health/ready", status = 200 } : {
-      url = "https://${var.domain}", path = "/v1/events", status = 401
-    }
-    query = {
-      url = var.domain == null ? module.query.uri : "https://${var.domain}", path = "/health/ready", status = 200
-    }
+    for function, check in local.checks_behind_domain : function => merge(
+      { url = var.domain == null ? local.public_urls[function] : "https://${var.domain}" },
+      var.domain == null ? local.checks_behind_domain.query : check
+    )
   }
+  checks_behind_domain = {
+    admin  = { method = "GET", path = "/v1/audit-log", status = 401 }
+    ingest = { method = "POST", path = "/v1/events", status = 401 }
+    query  = { method = "GET", path = "/health/ready", status = 200 }
+  }
+  public_urls      = { admin = module.admin.uri, ingest = module.ingest.uri, query = module.query.uri }
   uptime_check_ids = [for check in google_monitoring_uptime_check_config.service : check.uptime_check_id]
 
   service_policies = {
@@ -113,7 +117,7 @@ resource "google_monitoring_uptime_check_config" "service" {
     port           = 443
     use_ssl        = true
     validate_ssl   = true
-    request_method = each.value.status == 401 ? "POST" : "GET"
+    request_method = each.value.method
     headers        = each.value.status == 401 ? { Authorization = "Bearer tly_uptime_check" } : {} # no secret
 
     accepted_response_status_codes { status_value = each.value.status }

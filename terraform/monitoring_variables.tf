@@ -72,9 +72,10 @@ variable "error_ratio" {
 variable "latency_seconds" {
   description = <<-TEXT
     99th percentile of response times above which it alerts, by service. query's is the time that a question has
-    (query_timeout_seconds), and some more.
+    (query_timeout_seconds), and some more; admin's that of one statement, of which pricing events again takes several.
   TEXT
   type = object({
+    admin  = optional(number, 60)
     ingest = optional(number, 2)
     query  = optional(number, 5)
     record = optional(number, 10)
@@ -147,7 +148,7 @@ variable "rollup_minutes" {
 }
 
 variable "uptime_checks" {
-  description = "Whether ingest and query are asked from outside whether they are ready, every five minutes."
+  description = "Whether admin, ingest and query are asked from outside whether they are ready, every five minutes."
   type        = bool
   default     = true
   nullable    = false

@@ -1,3 +1,8 @@
+output "admin_url" {
+  description = "URL of admin; with a domain only the load balancer gets there."
+  value       = module.admin.uri
+}
+
 output "build_service_account" {
   description = "Email of the account that builds the image."
   value       = local.build_account
@@ -9,8 +14,8 @@ output "cache_endpoints" {
 }
 
 output "image" {
-  description = "Image that migrates the database."
-  value       = var.image
+  description = "Image that migrates the database; null as long as there is none."
+  value       = module.migrate.image # not the variable: a deploy applies this job alone, and its outputs
 }
 
 output "image_repository" {
@@ -44,6 +49,6 @@ output "serving_image" {
 }
 
 output "url" {
-  description = "Address of the load balancer, which answers for ingest and query; null without a domain."
+  description = "Address of the load balancer, which answers for admin, ingest and query; null without a domain."
   value       = var.domain == null ? null : "https://${var.domain}"
 }

@@ -1,5 +1,29 @@
 # Those of monitoring are in monitoring_variables.tf.
 
+variable "admin" {
+  description = <<-TEXT
+    Bounds of admin, which people and their scripts call: it may always start first. concurrency: a request holds a
+    connection, of which an instance has 5; as many again wait their turn. max_instances bounds cost, and times 5 the
+    connections.
+  TEXT
+  type = object({
+    concurrency   = optional(number, 10)
+    cpu           = optional(string, "1")
+    max_instances = optional(number, 2)
+    memory        = optional(string, "512Mi")
+    min_instances = optional(number, 0)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition = (
+      var.admin.max_instances >= max(1, var.admin.min_instances) && var.admin.min_instances >= 0
+    )
+    error_message = "admin: expected max_instances of 1 or more, and min_instances from 0 to max_instances."
+  }
+}
+
 variable "armor" {
   description = <<-TEXT
     Cloud Armor before the load balancer: how many requests an address may make in a minute (a gateway sends for many
@@ -27,6 +51,21 @@ variable "cache" {
     shards    = optional(number, 1)
   })
   default = null
+}
+
+variable "characters_per_token" {
+  description = <<-TEXT
+    Characters a token by provider, from which tokens are estimated where an event has none; default stands for all
+    providers that are not named.
+  TEXT
+  type        = map(number)
+  default     = { default = 2.5 }
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for characters in values(var.characters_per_token) : characters > 0 && characters <= 1000])
+    error_message = "characters_per_token: expected numbers above 0, at most 1000."
+  }
 }
 
 variable "database" {

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from tally.database import Store
+from tally.log import logger
 from tally.settings import Settings
 from tally.settings import settings as settings_in_force
-from tests.support.functions import Functions, Stack, running_functions, start_stack
+from tests.support.functions import Functions, Stack, read_json, running_functions, start_stack
+from tests.support.logs import Log
 from tests.support.postgres import Server, running_server, settings_of
 
 _FOREIGN = ("TALLY_", "PUBSUB_")
@@ -82,6 +84,14 @@ def store(settings: Settings) -> Iterator[Store]:
     store = Store(settings, "tests")
     yield store
     store.dispose()
+
+
+@pytest.fixture
+def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Log]:
+    """Reads the lines that were logged in this process since it was read before."""
+    logger.cache_clear()  # it keeps the standard output that it met first
+    yield lambda: [read_json(line) for line in capsys.readouterr().out.splitlines()]
+    logger.cache_clear()
 
 
 @pytest.fixture

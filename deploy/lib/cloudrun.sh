@@ -43,7 +43,7 @@ migrate() {
 # `check_services`: returns 1 and says why where the newest revision of a service is not the one that serves.
 check_services() {
     local service failed=0
-    for service in tally-ingest tally-record tally-query; do
+    for service in tally-ingest tally-record tally-query tally-admin; do
         check_service "$service" || failed=1
     done
     return "$failed"

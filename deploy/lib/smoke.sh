@@ -19,12 +19,15 @@ smoke() {
     SMOKE_TOKEN="$SECRET" $TALLY smoke --url "$1" --query-url "$2" >&2
 }
 
-# Sets URL and QUERY_URL to those of the deployment.
+# Sets URL, QUERY_URL and ADMIN_URL to those of the deployment.
+# shellcheck disable=SC2034 # not every script tells all of them
 deployed_urls() {
     URL="$(output url)"
     QUERY_URL="$URL"
+    ADMIN_URL="$URL"
     if [ -z "$URL" ] || dry_run; then
         URL="$(output ingest_url)"
         QUERY_URL="$(output query_url)"
+        ADMIN_URL="$(output admin_url)"
     fi
 }

@@ -15,5 +15,5 @@ make_token() {
     if [ -n "$organization" ]; then list+=(--organization "$organization"); fi
     if [ -n "$expires" ]; then list+=(--expires "$expires"); fi
     list+=(--token-hash "${made##*$'\n'}")
-    run_job tally-admin "${list[@]}" || die 'The token was not registered.'
+    run_job tally-command "${list[@]}" || die 'The token was not registered.'
 }

@@ -30,7 +30,8 @@ FREE_VCPU_SECONDS = Decimal(180_000)
 FREE_GIB_SECONDS = Decimal(360_000)
 LEAST_PUBSUB_BYTES = Decimal(1000)
 RECENT_DAYS = Decimal(90)
-SERVICES = ("ingest", "record", "query")
+SERVICES = ("ingest", "record", "query", "admin")
+_BY_EVENT = ("ingest", "record")  # whose work events are, more than requests
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,12 @@ class Model:
     def requests(self, case: Case) -> dict[str, Decimal]:
         """Requests to each service."""
         messages = Decimal(case.size["events"]) / case.each
-        return {"ingest": messages, "record": messages, "query": Decimal(case.size["questions"])}
+        return {
+            "ingest": messages,
+            "record": messages,
+            "query": Decimal(case.size["questions"]),
+            "admin": Decimal(self._assumed["admin_requests"]),
+        }
 
     def working_seconds(self, case: Case, service: str) -> Decimal:
         """Seconds for which instances of a service are billed as working.
@@ -115,18 +121,16 @@ class Model:
         requests = self.requests(case)[service]
         alone = min(requests * self._assumed["request_seconds"], SECONDS)
         events = Decimal(case.size["events"])
-        microseconds = self._measured[f"{service}_cpu"][str(case.each)] if service != "query" else 0
+        microseconds = self._measured[f"{service}_cpu"][str(case.each)] if service in _BY_EVENT else 0
         cpu = events * microseconds / MILLION * self._assumed["cpu_factor"] / self._assumed["busy_share"]
-        starts = (
-            Decimal(0) if environment["warm"] else Decimal(self._assumed["starts"] * self._assumed["start_seconds"])
-        )
+        starts = 0 if service in environment["warm"] else self._assumed["starts"] * self._assumed["start_seconds"]
         return Decimal(max(alone, cpu) + starts)
 
     def _cloud_run(self, case: Case) -> Iterator[Line]:
         environment = self._environment(case)
         working = {service: self.working_seconds(case, service) for service in SERVICES}
         warm = {
-            service: max(SECONDS - working[service], Decimal(0)) if environment["warm"] else Decimal(0)
+            service: max(SECONDS - working[service], Decimal(0)) if service in environment["warm"] else Decimal(0)
             for service in SERVICES
         }
         gib_seconds = sum(
@@ -193,13 +197,13 @@ class Model:
     def _edge(self, case: Case) -> Iterator[Line]:
         environment = self._environment(case)
         requests = self.requests(case)
-        from_outside = requests["ingest"] + requests["query"]
+        from_outside = requests["ingest"] + requests["query"] + requests["admin"]
         events = Decimal(case.size["events"])
         received = events * self._measured["message_bytes"] + from_outside * self._assumed["request_head_bytes"]
         answered = (
             requests["ingest"] * self._assumed["answer_bytes"]
             + events * self._assumed["answer_event_bytes"]
-            + requests["query"] * self._assumed["question_bytes"]
+            + (requests["query"] + requests["admin"]) * self._assumed["question_bytes"]
         )
         logged = sum(requests.values(), Decimal(0))
         if environment["domain"]:

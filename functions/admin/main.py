@@ -30,7 +30,7 @@ def _app() -> FastAPI:
     authenticator = Authenticator(Verifier(store, settings().token_ttl_seconds), guard)
     app = application("admin", guard)
     management.include(app)
-    Managing(store, guard, Clock(store), authenticator).serve(app)
+    Managing(store, guard, Clock(store), authenticator, settings().private_webhooks).serve(app)
     settle()
     return app
 

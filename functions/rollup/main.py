@@ -1,9 +1,12 @@
-"""rollup: the job that folds new events into the cubes and keeps partitions. Run every minute; harmless beside itself.
+"""rollup: the job that folds new events into the cubes, keeps partitions, notices crossed budgets and tells of them.
+
+Run every minute; harmless beside itself.
 
 As a job: `python functions/rollup/main.py`. As a function, for a scheduler that can only call an address: POST.
 """
 
 from dataclasses import asdict
+from typing import Any
 
 import functions_framework.aio
 from starlette.concurrency import run_in_threadpool
@@ -14,20 +17,20 @@ from tally import jsontext
 from tally.http.service import service
 from tally.job import job
 from tally.log import logger
-from tally.rollup import RollupReport, run_once
+from tally.rollup import run_once
 from tally.settings import settings
+from tally.watching import watch_once
 
 
-def run() -> RollupReport:
-    """One run, logged."""
-    report = run_once(settings())
-    logger("rollup").info("rolled up", **asdict(report))
-    return report
+def run() -> dict[str, Any]:
+    """One run, logged; returns what it did."""
+    folded = asdict(run_once(settings()))
+    logger("rollup").info("rolled up", **folded)
+    return {**folded, **asdict(watch_once(settings()))}
 
 
 async def _run(_request: Request) -> Response:
-    report = await run_in_threadpool(run)
-    return Response(jsontext.dump(asdict(report)), media_type="application/json")
+    return Response(jsontext.dump(await run_in_threadpool(run)), media_type="application/json")
 
 
 _target = service("rollup", {"/": {"POST": _run}})

@@ -162,8 +162,9 @@ BEGIN ATOMIC
     WHERE wanted.base = conversions.quote;
 END;
 
--- Events to be priced again with the prices in force, those from `lower_time` up to `upper_time` of a provider and a model where
--- given. It goes on behind (`at_time`, `at_seq`); `changes` adds up what it did.
+-- Events to be priced again with the prices in force, those from `lower_time` up to `upper_time` of a provider and a model
+-- where given. Events behind `until_seq` were stored with them anyway. It goes on behind (`at_time`, `at_seq`); `changes`
+-- adds up what it did.
 CREATE TABLE repricings (
     id           text PRIMARY KEY,
     created_at   timestamptz NOT NULL DEFAULT now(),
@@ -172,6 +173,7 @@ CREATE TABLE repricings (
     model        text,
     lower_time   timestamptz,
     upper_time   timestamptz,
+    until_seq    bigint NOT NULL,
     at_time      timestamptz,
     at_seq       bigint,
     events       bigint NOT NULL DEFAULT 0,

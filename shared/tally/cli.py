@@ -4,15 +4,17 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from tally import __version__
+from tally.commands.budgets import budgets
 from tally.commands.database import with_database
 from tally.commands.estimate import estimate
 from tally.commands.forecast import forecast
@@ -22,6 +24,9 @@ from tally.commands.rates import rates
 from tally.commands.terminal import console
 from tally.errors import ConfigurationError, TallyError, Unavailable
 from tally.usage.stats import By
+
+if TYPE_CHECKING:
+    from tally.settings import Settings
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -57,6 +62,7 @@ app = typer.Typer(
 )
 tokens = typer.Typer(no_args_is_help=True, help="API tokens: who may send and read usage.")
 app.add_typer(tokens, name="tokens")
+app.add_typer(budgets, name="budgets")
 app.add_typer(prices, name="prices")
 app.add_typer(rates, name="rates")
 app.command()(estimate)
@@ -186,25 +192,39 @@ def rollup(
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Go on until stopped, at this interval.")
     ] = None,
 ) -> None:
-    """Fold new events into the figures, make partitions ahead, drop those past the retention."""
+    """Fold new events into the figures, make and drop partitions, notice crossed budgets and tell of them.
+
+    With `--every`, budgets are noticed and told beside folding, which waits for no receiver.
+    """
     from tally.rollup import run_once
+    from tally.watching import watch_once
 
     chosen = with_database()
     if every is None:
         report = run_once(chosen)
+        watched = watch_once(chosen)
         typer.echo(
             f"{report.folded} events folded, {report.partitions_made} partitions made, "
-            f"{len(report.partitions_dropped)} dropped."
+            f"{len(report.partitions_dropped)} dropped, {watched.crossings} crossings of budgets noticed."
         )
         return
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    while not stopped.wait(every):
-        try:
-            run_once(chosen)
-        except Unavailable as error:  # the next round finds what this one could not do
-            typer.echo(f"tally: {error}", err=True)
+    # What it leaves undone when the process ends is told by the next one.
+    threading.Thread(target=_repeat, args=(watch_once, chosen, every, stopped), daemon=True).start()
+    _repeat(run_once, chosen, every, stopped)
+
+
+def _repeat(work: "Callable[[Settings], object]", chosen: "Settings", every: float, stopped: threading.Event) -> None:
+    try:
+        while not stopped.wait(every):
+            try:
+                work(chosen)
+            except Unavailable as error:  # the next round finds what this one could not do
+                typer.echo(f"tally: {error}", err=True)
+    finally:
+        stopped.set()
 
 
 @app.command()

@@ -14,6 +14,16 @@ from tally.settings import GrantedFunction
 
 _SCHEMA = ("alembic_version", "settings")  # which migration the database is at
 
+# What figures come from.
+_USAGE = (
+    "detailed_users",
+    "dimensions",
+    "exchange_rates",
+    "fold_state",
+    "usage_events",
+    *(cube.table.name for cube in CUBES),
+)
+
 # Privilege to tables, by function.
 TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
     "ingest": {"SELECT": (*_SCHEMA, "api_tokens")},
@@ -26,21 +36,26 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
         "SELECT": (
             *_SCHEMA,
             "api_tokens",
-            "detailed_users",
-            "dimensions",
-            "exchange_rates",
-            "fold_state",
             "organizations",
-            "usage_events",
             "users",
-            *(cube.table.name for cube in CUBES),
+            *_USAGE,
         )
     },
     "admin": {
-        "SELECT": (*_SCHEMA, "api_tokens", "audit_log", "exchange_rates", "price_book", "prices"),
-        "INSERT": ("api_tokens", "audit_log", "exchange_rates", "prices"),
-        "UPDATE": ("api_tokens", "exchange_rates", "price_book", "prices"),
-        "DELETE": ("exchange_rates",),
+        "SELECT": (
+            *_SCHEMA,
+            "api_tokens",
+            "audit_log",
+            "budget_crossings",
+            "budgets",
+            "deliveries",
+            "price_book",
+            "prices",
+            *_USAGE,
+        ),
+        "INSERT": ("api_tokens", "audit_log", "budgets", "exchange_rates", "prices", "webhooks"),
+        "UPDATE": ("api_tokens", "budgets", "exchange_rates", "price_book", "prices", "webhooks"),
+        "DELETE": ("budget_crossings", "budgets", "exchange_rates", "webhooks"),
     },
 }
 # What is no table, by function.
@@ -48,7 +63,9 @@ OTHERS: Mapping[GrantedFunction, Sequence[str]] = {
     "record": (
         "USAGE ON SEQUENCE usage_events_seq",
         "EXECUTE ON FUNCTION make_event_partition, make_key_partition",
-    )
+    ),
+    # All but the secret.
+    "admin": ("SELECT (id, url) ON TABLE webhooks",),
 }
 _quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
 

@@ -11,9 +11,8 @@ from typing import Protocol
 
 from tally.errors import ConfigurationError, PublisherUnavailable
 from tally.message import Message, wrap
+from tally.pubsub import CONFIRM_SECONDS, PubSubPublisher
 from tally.settings import Settings
-
-_CONFIRM_SECONDS = 30.0
 
 
 class Publisher(Protocol):
@@ -45,36 +44,6 @@ class MemoryPublisher:
         self.messages.clear()
 
 
-class PubSubPublisher:
-    """Publishes to a Google Pub/Sub topic (`projects/…/topics/…`), or to the emulator of PUBSUB_EMULATOR_HOST."""
-
-    def __init__(self, topic: str) -> None:
-        # Imported here: it takes a second, which a function that does not publish need not wait for.
-        from google.cloud.pubsub_v1 import PublisherClient
-        from google.cloud.pubsub_v1.types import BatchSettings
-
-        # Events were gathered into messages already; a message is sent at once.
-        self._client = PublisherClient(BatchSettings(max_messages=1))
-        self._topic = topic
-
-    async def publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
-        """See `Publisher`."""
-        import asyncio
-
-        from google.api_core.exceptions import GoogleAPIError
-        from google.auth.exceptions import GoogleAuthError
-
-        try:
-            confirmed = self._client.publish(self._topic, data, timeout=_CONFIRM_SECONDS, **attributes)
-            await asyncio.wait_for(asyncio.wrap_future(confirmed), _CONFIRM_SECONDS)
-        except (GoogleAPIError, GoogleAuthError, TimeoutError) as error:
-            raise PublisherUnavailable(f"Pub/Sub did not confirm: {error}") from error
-
-    async def close(self) -> None:
-        """See `Publisher`."""
-        self._client.stop()
-
-
 class EmbeddedPublisher:
     """Pushes to `record` as Pub/Sub would, and confirms only what it has stored."""
 
@@ -85,7 +54,7 @@ class EmbeddedPublisher:
         self._session = aiohttp.ClientSession(
             # record's server closes a connection that is idle for 2 seconds; never send on one that it may be closing.
             connector=aiohttp.TCPConnector(limit=16, keepalive_timeout=1),
-            timeout=aiohttp.ClientTimeout(total=_CONFIRM_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=CONFIRM_SECONDS),
         )
         self._prefix = uuid.uuid4().hex
         self._count = itertools.count()

@@ -10,17 +10,30 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Integer, Select, bindparam, func, select
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from tally import partitions
 from tally.cubes import (
+    COST_CUBES,
     CUBES,
     FINE_FIRST,
     IS_BILLED,
     MEASURES,
     Cube,
     Grain,
+    Measure,
     bucket_of,
     detailed_users,
     key_of_event,
@@ -116,8 +129,24 @@ def _fold_detailed() -> Select[Any]:
     return _folding(users, usage_events.c.txid < bindparam("high"), cubes=detailed)
 
 
-def _folding(*which: ColumnElement[bool], cubes: Sequence[Cube]) -> Select[Any]:
-    """Adds events to cubes, and returns how many they are.
+@cache
+def folding_of_costs(*, takes_off: bool) -> Select[Any]:
+    """Adds what events cost to the cubes of costs, or takes it off them: those of `seqs`, from `first` to `last`.
+
+    Only of those that are folded, up to `high`. Returns how many they are.
+    """
+    time = usage_events.c.time
+    which = (
+        usage_events.c.seq == func.any(bindparam("seqs", type_=ARRAY(BigInteger))),
+        time >= bindparam("first"),
+        time <= bindparam("last"),
+        usage_events.c.txid < bindparam("high"),
+    )
+    return _folding(*which, cubes=COST_CUBES, sign=-1 if takes_off else 1)
+
+
+def _folding(*which: ColumnElement[bool], cubes: Sequence[Cube], sign: int = 1) -> Select[Any]:
+    """Adds events to cubes (with `sign` -1: takes them off again, where all measures are sums). Returns how many.
 
     One statement: the columns of an event that count are computed once and kept for all cubes, and the cubes of a
     family share the sums that they are made of.
@@ -127,7 +156,7 @@ def _folding(*which: ColumnElement[bool], cubes: Sequence[Cube]) -> Select[Any]:
         select(
             *(key_of_event(key).label(key) for key in dict.fromkeys(key for cube in cubes for key in cube.keys)),
             bucket_of("hour", usage_events.c.time).label("bucket"),
-            *(measure.of_event.label(measure.name) for measure in MEASURES if measure.name in needed),
+            *(_signed(measure, sign).label(measure.name) for measure in MEASURES if measure.name in needed),
             IS_BILLED.label("is_billed"),
         )
         .where(*which)
@@ -142,6 +171,10 @@ def _folding(*which: ColumnElement[bool], cubes: Sequence[Cube]) -> Select[Any]:
         for cube, rows in _added_rows(family, events):
             count = count.add_cte(_adding(cube, rows))
     return count
+
+
+def _signed(measure: Measure, sign: int) -> ColumnElement[Any]:
+    return measure.of_event if sign == 1 else measure.of_event * literal_column(str(sign))
 
 
 def _added_rows(family: Sequence[Cube], events: CTE) -> Iterator[tuple[Cube, CTE]]:

@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         None,
         description="Address of record; ingest hands events to it itself where there is no Pub/Sub topic.",
     )
+    notification_topic: Annotated[
+        str | None,
+        Field(pattern=r"^projects/[^/]+/topics/[^/]+$"),
+        Expects("projects/PROJECT/topics/TOPIC"),
+    ] = Field(None, description="Pub/Sub topic that is told of crossed budgets.")
+    private_webhooks: Annotated[bool, Expects("0 or 1")] = Field(
+        default=False, description="Whether webhooks may be http, and at addresses of private networks."
+    )
     raw_retention_days: Annotated[int, Field(ge=1, le=36500), Expects("a whole number of days from 1 to 36500")] = (
         Field(400, description="Days for which raw events are kept; older partitions are dropped.")
     )

@@ -21,6 +21,7 @@ replica = null # { tier = "db-custom-4-16384" }
 ingest = { min_instances = 1, max_instances = 10, memory = "1Gi" }
 record = { min_instances = 1, max_instances = 10, memory = "2Gi" }
 query  = { min_instances = 1, max_instances = 6, memory = "1Gi" }
+admin  = { max_instances = 2 } # for people, who can wait for it
 
 rollup_schedule = "* * * * *"
 

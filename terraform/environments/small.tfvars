@@ -5,13 +5,14 @@ database = {
   tier             = "db-g1-small" # shared CPU, 1.7 GB of memory; no SLA
   regional         = false
   disk_limit_gb    = 50
-  max_connections  = 70
+  max_connections  = 80
   retained_backups = 7
 }
 
 ingest = { max_instances = 2 }
 record = { max_instances = 2 }
 query  = { max_instances = 2 }
+admin  = { max_instances = 2 }
 
 rollup_schedule = "*/10 * * * *" # a job that starts every minute costs more than reading 10 minutes of events does
 

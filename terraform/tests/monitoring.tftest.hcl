@@ -113,8 +113,8 @@ run "queries_name_what_they_watch" {
     error_message = "5 seconds of query are 5000 ms."
   }
   assert {
-    condition     = strcontains(local.policies.uptime.query, "check_id=~'tally-check|tally-check'")
-    error_message = "Both checks are watched."
+    condition     = strcontains(local.policies.uptime.query, "check_id=~'tally-check|tally-check|tally-check'")
+    error_message = "Every check is watched."
   }
 }
 
@@ -137,16 +137,17 @@ run "the_dashboard_shows_the_same_measures" {
   }
 }
 
-run "ready_is_asked_of_ingest_and_query" {
+run "ready_is_asked_of_all_that_clients_reach" {
   assert {
     condition = { for key, check in google_monitoring_uptime_check_config.service : key => [
-      check.monitored_resource[0].labels.host, check.http_check[0].path,
+      check.monitored_resource[0].labels.host, check.http_check[0].request_method, check.http_check[0].path,
       check.http_check[0].accepted_response_status_codes[0].status_value
       ] } == {
-      ingest = ["tally-made-up.a.run.app", "/health/ready", 200]
-      query  = ["tally-made-up.a.run.app", "/health/ready", 200]
+      admin  = ["tally-made-up.a.run.app", "GET", "/health/ready", 200]
+      ingest = ["tally-made-up.a.run.app", "GET", "/health/ready", 200]
+      query  = ["tally-made-up.a.run.app", "GET", "/health/ready", 200]
     }
-    error_message = "Both are asked at their own URL."
+    error_message = "Each is asked at its own URL."
   }
 }
 
@@ -157,13 +158,14 @@ run "behind_a_domain_each_is_asked_through_it" {
 
   assert {
     condition = { for key, check in google_monitoring_uptime_check_config.service : key => [
-      check.monitored_resource[0].labels.host, check.http_check[0].path,
+      check.monitored_resource[0].labels.host, check.http_check[0].request_method, check.http_check[0].path,
       check.http_check[0].accepted_response_status_codes[0].status_value
       ] } == {
-      ingest = ["usage.example.com", "/v1/events", 401]
-      query  = ["usage.example.com", "/health/ready", 200]
+      admin  = ["usage.example.com", "GET", "/v1/audit-log", 401]
+      ingest = ["usage.example.com", "POST", "/v1/events", 401]
+      query  = ["usage.example.com", "GET", "/health/ready", 200]
     }
-    error_message = "The load balancer gives /health to query, so ingest is asked what it refuses."
+    error_message = "The load balancer gives /health to query, so the others are asked what they refuse."
   }
   assert {
     condition     = contains(keys(google_monitoring_alert_policy.policy), "certificate")

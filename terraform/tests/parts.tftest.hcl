@@ -21,8 +21,8 @@ run "without_an_image_there_is_everything_but_what_runs_it" {
   }
   assert {
     condition = (
-      module.ingest.uri == null && module.record.uri == null && module.query.uri == null
-      && module.migrate.name == null && module.rollup.name == null && module.admin.name == null
+      module.admin.uri == null && module.ingest.uri == null && module.record.uri == null && module.query.uri == null
+      && module.migrate.name == null && module.rollup.name == null && module.command.name == null
       && length(google_cloud_scheduler_job.rollup) == 0
     )
     error_message = "Nothing can run without an image."
@@ -80,7 +80,7 @@ run "a_domain_brings_the_load_balancer" {
     domain = "usage.example.com"
   }
   assert {
-    condition     = toset(keys(google_compute_backend_service.backend)) == toset(["ingest", "pages", "query"])
+    condition     = toset(keys(google_compute_backend_service.backend)) == toset(["admin", "ingest", "pages", "query"])
     error_message = "record is behind no backend."
   }
   assert {
@@ -90,7 +90,7 @@ run "a_domain_brings_the_load_balancer" {
   assert {
     condition = {
       for key, group in google_compute_region_network_endpoint_group.service : key => group.cloud_run[0].service
-    } == { ingest = "tally-ingest", pages = "tally-query", query = "tally-query" }
+    } == { admin = "tally-admin", ingest = "tally-ingest", pages = "tally-query", query = "tally-query" }
     error_message = "query serves the pages as long as there is no dashboard."
   }
   assert {

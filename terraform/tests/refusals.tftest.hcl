@@ -14,20 +14,21 @@ variables {
     tier             = "db-custom-1-3840"
     regional         = false
     disk_limit_gb    = 50
-    max_connections  = 59
+    max_connections  = 69
     retained_backups = 7
   }
+  admin  = { max_instances = 2 }
   ingest = { max_instances = 2 }
   record = { max_instances = 2 }
   query  = { max_instances = 2 }
 }
 
-# 2 × 5 and 2 × 5 and 2 × 10, 7 for jobs, 12 to spare.
+# 2 × 5 three times, 2 × 10, 7 for jobs, 12 to spare.
 run "just_enough_connections" {
   command = plan
   assert {
-    condition     = local.connections.tally == 59
-    error_message = "Expected 59 connections at most."
+    condition     = local.connections.tally == 69
+    error_message = "Expected 69 connections at most."
   }
 }
 
@@ -46,7 +47,7 @@ run "a_replica_takes_over_the_connections_of_query" {
     replica = { tier = "db-custom-1-3840" }
   }
   assert {
-    condition     = local.connections == { tally = 44, replica = 32 }
+    condition     = local.connections == { tally = 54, replica = 32 }
     error_message = "Expected query's connections at the replica."
   }
 }
@@ -54,7 +55,7 @@ run "a_replica_takes_over_the_connections_of_query" {
 run "a_replica_has_a_limit_too" {
   command = plan
   variables {
-    query   = { max_instances = 5 }
+    query   = { max_instances = 6 }
     replica = { tier = "db-custom-1-3840" }
   }
   expect_failures = [google_sql_database_instance.replica]
@@ -76,6 +77,8 @@ run "malformed_values" {
     query_timeout_seconds = 60
     token_ttl_seconds     = 301
     armor                 = { requests_per_minute = 0 }
+    characters_per_token  = { gigachat = 0 }
+    admin                 = { max_instances = 0 }
     ingest                = { max_instances = 1, min_instances = 2 }
     record                = { max_instances = 0 }
     query                 = { max_instances = 1, min_instances = -1 }
@@ -94,6 +97,8 @@ run "malformed_values" {
     var.query_timeout_seconds,
     var.token_ttl_seconds,
     var.armor,
+    var.admin,
+    var.characters_per_token,
     var.ingest,
     var.record,
     var.query,
@@ -124,7 +129,7 @@ run "a_database_that_tally_is_not_tested_with" {
       tier             = "db-custom-1-3840"
       regional         = false
       disk_limit_gb    = 50
-      max_connections  = 59
+      max_connections  = 69
       retained_backups = 7
       version          = "POSTGRES_14"
     }
@@ -140,7 +145,7 @@ run "a_disk_larger_than_its_limit" {
       regional         = false
       disk_gb          = 51
       disk_limit_gb    = 50
-      max_connections  = 59
+      max_connections  = 69
       retained_backups = 7
     }
   }

@@ -118,7 +118,7 @@ run "as_applied" {
     error_message = "migrate runs the new image."
   }
   assert {
-    condition     = module.rollup.image == var.serving_image && module.admin.image == var.serving_image
+    condition     = module.rollup.image == var.serving_image && module.command.image == var.serving_image
     error_message = "Whatever else uses the schema changes with the services."
   }
   assert {

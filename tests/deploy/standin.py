@@ -96,6 +96,7 @@ def _planned(cloud: Cloud, arguments: list[str]) -> dict[str, Any]:
     given = dict(a.removeprefix("-var=").split("=", 1) for a in arguments if a.startswith("-var="))
     project, region = given["project"], given["region"]
     return {
+        "admin_url": "https://tally-admin.run.app" if "serving_image" in given else None,
         "build_service_account": f"tally-build@{project}.iam.gserviceaccount.com",
         "image": given.get("image"),
         "image_repository": f"{region}-docker.pkg.dev/{project}/tally",

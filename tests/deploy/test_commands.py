@@ -146,7 +146,7 @@ def test_a_token_is_made_here_and_only_its_hash_goes_to_the_cloud(place: Place) 
     assert re.fullmatch(r"tly_[\w-]{43}", secret)
     known = hashlib.sha256(secret.encode()).hexdigest()
     assert outcome.commands[-1] == (
-        "gcloud run jobs execute tally-admin --project=shop-usage --region=europe-west1 "
+        "gcloud run jobs execute tally-command --project=shop-usage --region=europe-west1 "
         "--args=^|^tokens|create|--name|shop, north|--scope|ingest|--scope|read|--organization|acme"
         f"|--token-hash|{known} --wait"
     )
@@ -156,12 +156,12 @@ def test_a_token_is_made_here_and_only_its_hash_goes_to_the_cloud(place: Place) 
 
 def test_a_token_that_was_not_registered_is_not_shown(place: Place) -> None:
     place.already_deployed()
-    place.fault("gcloud run jobs execute tally-admin", err="ERROR: The execution failed.\n")
+    place.fault("gcloud run jobs execute tally-command", err="ERROR: The execution failed.\n")
     place.fault(
         "gcloud logging read",
         status=0,
         out='[{"timestamp":"2026-11-25T06:00:02Z","severity":"ERROR","textPayload":"tally: unknown scope reed",'
-        '"resource":{"labels":{"job_name":"tally-admin"}}}]',
+        '"resource":{"labels":{"job_name":"tally-command"}}}]',
     )
     outcome = place.run("token.sh", f"PROJECT={PROJECT}", "NAME=shop", "SCOPES=reed")
     assert outcome.status == 1

@@ -55,11 +55,12 @@ gcloud builds submit WORK/context --project=shop-usage --region=europe-west1 --c
 {SERVICE.format("ingest")}
 {SERVICE.format("record")}
 {SERVICE.format("query")}
+{SERVICE.format("admin")}
 terraform output -json
-{JOB.format("tally-admin")} --args=^|^tokens|create|--name|smoke test|--scope|ingest|--scope|read\
+{JOB.format("tally-command")} --args=^|^tokens|create|--name|smoke test|--scope|ingest|--scope|read\
 |--organization|tally-smoke|--expires|TIME|--token-hash|HASH --wait
 tally smoke --url https://tally-ingest.run.app --query-url https://tally-query.run.app
-{JOB.format("tally-admin")} --args=^|^tokens|create|--name|first admin|--scope|admin|--token-hash|HASH --wait
+{JOB.format("tally-command")} --args=^|^tokens|create|--name|first admin|--scope|admin|--token-hash|HASH --wait
 gcloud storage cp WORK/note {BUCKET}/releases/STAMP_deploy_TAG
 """
 
@@ -90,6 +91,8 @@ def tag_of(place: Place) -> str:
 def test_a_first_deploy_runs_these_commands_in_this_order(place: Place) -> None:
     outcome = place.deployed()
     assert plain(place, outcome) == FIRST_DEPLOY.strip().splitlines()
+    for function in ("ingest", "query", "admin"):
+        assert f" https://tally-{function}.run.app" in outcome.said
     assert place.left_over() == []
 
 
@@ -156,15 +159,17 @@ def test_services_keep_the_old_image_until_the_migration_is_through(place: Place
     assert outcome.status == 0
     assert new != old
     plans = outcome.of(f"terraform -chdir={place.project}/terraform plan")
-    images = [re.findall(r"-var=(\w+)=\S+:(\w+)", plan) for plan in plans]
-    assert images == [[("image", new), ("serving_image", old)], [("image", new), ("serving_image", new)]]
+    images = [re.findall(r"-(var=image|var=serving_image|target)=(?:\S+:)?(\S+)", plan) for plan in plans]
+    everything = [("var=image", new), ("var=serving_image", new)]
+    migrate_alone = [("var=image", new), ("var=serving_image", old), ("target", "module.migrate")]
+    assert images == [everything, migrate_alone, everything]
     assert [re.split(r" -| gs:", command)[0] for command in changes(place, outcome)] == [
         "gcloud storage cp WORK/variables.tfvars",
         "gcloud builds submit WORK/context",
         "terraform apply",
         "gcloud run jobs execute tally-migrate",
         "terraform apply",
-        "gcloud run jobs execute tally-admin",
+        "gcloud run jobs execute tally-command",
         "gcloud storage cp WORK/note",
     ]
     assert outcome.out == ""

@@ -7,15 +7,19 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.cloud.pubsub_v1 import PublisherClient
+from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
+from tally.database import Store
 from tally.local.emulator import EmulatorMissing, PubSubEmulator, set_up
-from tests.support.functions import Functions, Stack, register_admin
-from tests.support.postgres import Server, rows
+from tests.support.budgets import make
+from tests.support.functions import Functions, Stack, read_json, register_admin
+from tests.support.postgres import Server, execute, rows, settings_of
+from tests.support.store import record
 from tests.support.waiting import eventually
 
 
@@ -177,6 +181,34 @@ def test_what_ingest_took_arrives_through_pubsub(chain: Chain) -> None:
         answer = chain.stack.send(part)
         assert (answer.status_code, answer.json()["accepted"]) == (202, len(part))
     chain.wait_for("/through", 250)
+
+
+def test_a_crossed_budget_is_published_once_with_its_id_and_kind(
+    emulator: PubSubEmulator, functions: Functions, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator.host)
+    project = f"projects/project-{uuid.uuid4().hex[:8]}"
+    topic, subscription = f"{project}/topics/notifications", f"{project}/subscriptions/watcher"
+    with PublisherClient() as publisher, SubscriberClient() as subscriber:
+        rollup = functions.start("rollup", database_url, notification_topic=topic, PUBSUB_EMULATOR_HOST=emulator.host)
+        store = Store(settings_of(database_url), "tests", pool_size=1)
+        made = make(store, name="month", amount=10, thresholds=[50, 100]).budget
+        now = datetime.now(UTC)
+        record(store, [{"id": "1", "source": "s", "route": "/", "time": now.isoformat(), "cost_usd": "5.5"}], now)
+        store.dispose()
+        assert rollup.post("/", None).json()["not_told"] == 1  # there is no such topic yet
+        publisher.create_topic(name=topic)
+        subscriber.create_subscription(name=subscription, topic=topic)
+        for expected in (1, 0):
+            execute(database_url, "UPDATE deliveries SET next_attempt_at = now() WHERE told_at IS NULL")
+            assert rollup.post("/", None).json()["told"] == expected
+        pulled = subscriber.pull(subscription=subscription, max_messages=10, timeout=30).received_messages
+    [message] = [one.message for one in pulled]
+    body = read_json(message.data)
+    [(notification_id,)] = rows(database_url, "SELECT id FROM notifications")
+    assert dict(message.attributes) == {"id": notification_id, "type": "budget.crossed"}
+    assert (body["type"], body["data"]["budget_id"]) == ("budget.crossed", made.id)
+    assert (body["data"]["threshold"], body["data"]["spent"]) == (50, Decimal("5.5"))
 
 
 def test_what_could_not_be_stored_comes_again_and_counts_once(

@@ -9,6 +9,7 @@ import pytest
 from tally.http.description import document
 from tally.routes import function_for
 from tests.support.functions import Function, Stack, write_json
+from tests.support.postgres import execute
 
 PATHS: dict[str, Any] = document()["paths"]
 GETS = [path for path, methods in PATHS.items() if "get" in methods]
@@ -35,6 +36,12 @@ def stored(stack: Stack) -> None:
     assert stack.admin.post("/v1/prices", json={**price, "per_million": rates}).status_code == 201
     rate = {"base": "USD", "quote": "RUB", "rate": "80.5", "date": "2026-05-01", "source": "test"}
     assert stack.admin.post("/v1/exchange-rates", json=rate).status_code == 201
+    [budget_id] = PATHS["/v1/budgets/{budget_id}"]["get"]["parameters"]
+    execute(
+        stack.database_url,
+        'INSERT INTO budgets (id, name, amount, currency, "window", timezone, thresholds, hard)'
+        f" VALUES ('{budget_id['example']}', 'b', 1, 'USD', 'day', 'UTC', '{{50}}', false)",
+    )
 
 
 def function_of(stack: Stack, path: str) -> Function:

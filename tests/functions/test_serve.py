@@ -53,7 +53,7 @@ def test_a_push_that_is_under_way_when_record_is_ended_is_answered_once_it_is_co
     assert rows(database_url, "SELECT id FROM usage_events") == [("1",)]
 
 
-@pytest.mark.parametrize("function", ["ingest", "record", "query"])
+@pytest.mark.parametrize("function", ["ingest", "record", "query", "admin"])
 def test_a_function_that_has_nothing_to_do_ends_in_the_time_that_it_has(
     functions: Functions, database_url: str, function: str
 ) -> None:

@@ -22,7 +22,7 @@ from tests.support.postgres import Server, scalar
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("record", "ingest", "query")
+SERVICES = ("record", "ingest", "query", "admin")
 JOBS = ("migrate", "rollup")
 # Imports a function's file as the framework does, and what its commands import; prints where all of it lies.
 LOADED = """
@@ -126,7 +126,7 @@ def test_a_first_deploy_runs_every_function_and_job_and_writes_nothing_into_the_
 
     machine.serve("record")
     machine.serve("ingest", TALLY_RECORD_URL=machine.urls["record"])
-    for function in ("query", *JOBS):
+    for function in ("query", "admin", *JOBS):
         machine.serve(function)
     for function in SERVICES:
         machine.wait_for(function, "/health/ready", 200)

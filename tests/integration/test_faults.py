@@ -24,8 +24,9 @@ ENDPOINTS = [
     ("ingest", "POST", "/api/usage-log", {"route": "/", "response_status": 200}),
     ("record", "POST", "/push", {"message": {"messageId": "1", "publishTime": "2026-01-01T00:00:00Z", "data": "e30="}}),
     *[("query", "GET", path, None) for path in QUESTIONS],
+    ("admin", "GET", "/v1/audit-log", None),
     ("rollup", "POST", "/", None),
-    *[(name, "GET", "/health/ready", None) for name in ("ingest", "record", "query")],
+    *[(name, "GET", "/health/ready", None) for name in ("ingest", "record", "query", "admin")],
 ]
 
 
@@ -71,7 +72,7 @@ def parts(postgres: Server, module_functions: Functions) -> Iterator[tuple[str, 
     record = module_functions.start("record", url)
     others: list[tuple[str, str, dict[str, object]]] = [
         ("ingest", url, {"record_url": record.url}),
-        *((name, url, {}) for name in ("query", "rollup", "migrate")),
+        *((name, url, {}) for name in ("query", "admin", "rollup", "migrate")),
     ]
     functions = {function.name: function for function in [record, *module_functions.start_all(others)]}
     yield url, functions
@@ -98,7 +99,7 @@ def test_a_database_behind_the_code_is_named_by_every_endpoint_until_it_is_migra
     url, functions = parts
     for endpoint in ENDPOINTS:
         assert says_what_to_do(ask(functions, *endpoint)), endpoint
-    for name in ("ingest", "record", "query"):
+    for name in ("ingest", "record", "query", "admin"):
         assert functions[name].get("/health/live", None).status_code == 200
     assert functions["query"].get("/openapi.json", None).status_code == 200
 
@@ -110,7 +111,7 @@ def test_a_database_behind_the_code_is_named_by_every_endpoint_until_it_is_migra
 
     execute(url, "UPDATE settings SET value = '\"9999_later\"' WHERE name = 'works_from'")
     execute(url, "UPDATE alembic_version SET version_num = '9999_later'")
-    for name in ("record", "query"):
+    for name in ("record", "query", "admin"):
         eventually(lambda name=name: functions[name].get("/health/ready", None).status_code == 503, name)  # type: ignore[misc]
     for name, method, path, body in ENDPOINTS:
         if (name, path) in (("ingest", "/v1/events"), ("ingest", "/api/usage-log"), ("ingest", "/health/ready")):
@@ -129,6 +130,13 @@ def test_ingest_without_its_own_migration_takes_nothing_that_record_could_not_st
     eventually(lambda: functions["record"].get("/health/ready", None).status_code == 503, "record sees it")
     answered = ask(functions, "ingest", "POST", "/v1/events", EVENT)
     assert says_what_to_do(answered), answered.text
+
+
+def test_who_has_no_good_token_is_refused_where_all_is_well(stack: Stack) -> None:
+    """What the uptime checks behind a load balancer tell from a database that is away."""
+    nobody = "tly_uptime_check"
+    assert stack.ingest.post("/v1/events", nobody).status_code == 401
+    assert stack.admin.get("/v1/audit-log", nobody).status_code == 401
 
 
 @pytest.mark.parametrize("path", QUESTIONS)

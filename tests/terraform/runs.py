@@ -61,12 +61,19 @@ class Terraform:
         assert asked.returncode == 0, asked.stderr
         return json.loads(json.loads(asked.stdout))
 
-    def plan(self, variables: str) -> "Plan":
+    def plan(self, variables: str, *options: str) -> "Plan":
         """What would be made in an empty project with the variables of a file."""
-        path = self._folder / f"{Path(variables).stem}.tfplan"
+        path = self._folder / f"{'-'.join([Path(variables).stem, *options])}.tfplan"
         given = [f"-var={name}={value}" for name, value in _GIVEN.items()]
         done = self.run(
-            "plan", "-no-color", "-input=false", "-lock=false", f"-var-file={variables}", *given, f"-out={path}"
+            "plan",
+            "-no-color",
+            "-input=false",
+            "-lock=false",
+            f"-var-file={variables}",
+            *given,
+            f"-out={path}",
+            *options,
         )
         assert done.returncode == 0, done.stderr
         assert "undeclared variable" not in done.stdout, done.stdout
@@ -76,10 +83,12 @@ class Terraform:
 
 
 class Plan:
-    """The resources that a plan makes."""
+    """The resources that a plan makes, and its outputs as far as they are known."""
 
     def __init__(self, plan: Mapping[str, Any]) -> None:
-        self.resources = list(_resources(plan["planned_values"]["root_module"]))
+        planned = plan["planned_values"]
+        self.resources = list(_resources(planned["root_module"]))
+        self.outputs = {name: output.get("value") for name, output in planned.get("outputs", {}).items()}
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
         """The values of all resources of a type, by address. What is known after an apply only is left out."""

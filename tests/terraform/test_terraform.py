@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tally import cli
+from tally import cli, settings
 from tally.routes import FUNCTION_BY_PREFIX
 from tests.terraform.reads import ROOT, pool_size, variables_read
 from tests.terraform.runs import IMAGE, Plan, Terraform, TerraformMissing
@@ -25,6 +25,7 @@ VARIABLES = {
     "everything": "tests/everything.tfvars",
 }
 DEPLOYED = ("small", "production")
+SERVICES = ("admin", "ingest", "query", "record")
 # These tests give every variable themselves, so once is enough.
 GIVE_ALL = {"monitoring.tftest.hcl", "refusals.tftest.hcl", "service.tftest.hcl"}
 PUBSUB = "Pub/Sub"  # its own account in the project
@@ -104,43 +105,58 @@ ELSEWHERE = {
 DATABASE = {"TALLY_CLOUD_SQL_INSTANCE", "TALLY_DATABASE_NAME", "TALLY_DATABASE_USER"}
 
 
-@pytest.mark.parametrize("function", ["ingest", "record", "query", "migrate", "rollup"])
+@pytest.mark.parametrize("function", ["ingest", "record", "query", "admin", "migrate", "rollup"])
 def test_a_function_is_given_every_setting_that_it_reads_and_no_other(plan: Plan, function: str) -> None:
     given = set(plan.environments()[function])
-    served = SERVED if function in ("ingest", "record", "query") else set()
+    served = SERVED if function in SERVICES else set()
     read = variables_read(ROOT / "functions" / function / "main.py")
     assert {there for here, there in ELSEWHERE.items() if here in read} <= given
     assert given == (read - set(ELSEWHERE)) | served
 
 
-def test_the_job_admin_is_given_its_database_only(plan: Plan) -> None:
-    """The command can do much else; its database user may change tokens, and has no use for other settings."""
-    given = set(plan.environments()["admin"])
+def test_every_value_is_one_that_the_code_takes(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in plan.environments().values():
+        with monkeypatch.context() as inside:
+            for name, value in given.items():
+                inside.setenv(name, value)
+            settings.read()
+
+
+def test_the_job_command_is_given_its_database_only(plan: Plan) -> None:
+    """The command can do much else; its database user may do what admin may, and has no use for other settings."""
+    given = set(plan.environments()["command"])
     assert given == DATABASE
     assert given <= variables_read(Path(cli.__file__))
 
 
 def test_each_function_signs_in_to_the_database_as_its_own_account(plan: Plan) -> None:
-    accounts = {
-        **dict.fromkeys(["migrate", "rollup"], "owner"),
-        **{name: name for name in ("ingest", "record", "query")},
-    }
+    accounts = {"command": "admin", "migrate": "owner", "rollup": "owner", **{name: name for name in SERVICES}}
     users = {name: given["TALLY_DATABASE_USER"] for name, given in plan.environments().items()}
-    assert users == {name: f"tally-{accounts.get(name, name)}@example-project.iam" for name in users}
+    assert users == {name: f"tally-{account}@example-project.iam" for name, account in accounts.items()}
     assert {user["name"] for user in plan.of("google_sql_user").values()} == set(users.values())
 
 
 def test_migrate_is_told_whom_to_grant_what(plan: Plan) -> None:
     environments = plan.environments()
     users = json.loads(environments["migrate"]["TALLY_DATABASE_USERS"])
-    assert users == {name: environments[name]["TALLY_DATABASE_USER"] for name in ("admin", "ingest", "query", "record")}
+    assert users == {name: environments[name]["TALLY_DATABASE_USER"] for name in SERVICES}
+
+
+def test_what_is_applied_before_the_migration_is_its_job_and_every_database_user_and_no_service(
+    terraform: Terraform,
+) -> None:
+    before = terraform.plan(VARIABLES["everything"], "-target=module.migrate")
+    assert set(before.environments()) == {"migrate"}
+    assert len(before.of("google_sql_user")) == len(SERVICES) + 1
+    assert before.outputs["image"] == IMAGE
+    assert "serving_image" not in before.outputs
 
 
 def test_pools_are_counted_as_large_as_they_are(terraform: Terraform) -> None:
-    sources = {name: ROOT / "functions" / name / "main.py" for name in ("ingest", "record", "query")}
+    sources = {name: ROOT / "functions" / name / "main.py" for name in SERVICES}
     sources |= {name: ROOT / "shared" / "tally" / f"{name}.py" for name in ("migrate", "rollup")}
     pools = {name: pool_size(source) for name, source in sources.items()}
-    assert terraform.value("local.pools") == {**pools, "admin": 1}
+    assert terraform.value("local.pools") == {**pools, "command": 1}
 
 
 # --- Access -----------------------------------------------------------------------------------------------------------
@@ -158,7 +174,7 @@ GRANTS: set[Grant] = {
     (PUBSUB, "roles/iam.serviceAccountOpenIdTokenCreator", "account tally-push"),
     *(
         (f"tally-{account}", f"roles/cloudsql.{role}", "instance tally")
-        for account in ("admin", "ingest", "owner", "query", "record")
+        for account in (*SERVICES, "owner")
         for role in ("client", "instanceUser")
     ),
 }
@@ -219,9 +235,7 @@ def test_optional_parts_add_no_more_than_they_need(everything: Plan) -> None:
 
 def test_there_is_an_account_for_each_purpose(plan: Plan) -> None:
     accounts = {account["account_id"] for account in plan.of("google_service_account").values()}
-    assert accounts == {
-        f"tally-{name}" for name in ("admin", "build", "ingest", "owner", "push", "query", "record", "scheduler")
-    }
+    assert accounts == {f"tally-{name}" for name in (*SERVICES, "build", "owner", "push", "scheduler")}
     assert plan.of("google_service_account_key") == {}
 
 
@@ -234,13 +248,14 @@ def test_nothing_has_a_public_address_but_the_load_balancer(plan: Plan) -> None:
     assert len(addresses) == len(plan.of("google_compute_managed_ssl_certificate"))
 
 
-def test_only_clients_reach_ingest_and_query_and_only_pubsub_reaches_record(plan: Plan) -> None:
+def test_only_clients_reach_what_checks_tokens_and_only_pubsub_reaches_record(plan: Plan) -> None:
     behind = "INTERNAL_LOAD_BALANCER" if plan.of("google_compute_url_map") else "ALL"
     found = {
         service["name"]: (service["ingress"], service["invoker_iam_disabled"])
         for service in plan.of("google_cloud_run_v2_service").values()
     }
     assert found == {
+        "tally-admin": (f"INGRESS_TRAFFIC_{behind}", True),
         "tally-ingest": (f"INGRESS_TRAFFIC_{behind}", True),
         "tally-query": (f"INGRESS_TRAFFIC_{behind}", True),
         "tally-record": ("INGRESS_TRAFFIC_INTERNAL_ONLY", False),

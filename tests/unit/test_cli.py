@@ -32,6 +32,10 @@ COMMANDS = [
     ("rates", "set"),
     ("rates", "import"),
     ("rates", "list"),
+    ("budgets",),
+    ("budgets", "list"),
+    ("budgets", "set"),
+    ("budgets", "delete"),
     ("smoke",),
     ("config",),
     ("version",),
@@ -106,6 +110,7 @@ def test_wrong_use_is_exit_code_2_on_standard_error(arguments: tuple[str, ...]) 
         ("forecast",),
         ("rates", "list"),
         ("generate",),
+        ("budgets", "list"),
         ("tokens", "create", "--name", "n", "--scope", "read"),
     ],
 )

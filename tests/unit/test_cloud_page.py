@@ -31,7 +31,7 @@ def test_the_page_counts_connections_as_terraform_does() -> None:
         name: int(size) for name, size in re.findall(r"(\w+) = (\d+)[,\s]", counting.split("pools")[1].split("}")[0])
     }
     [spare] = re.findall(r"spare_connections = (\d+)", counting)
-    others = 2 * pools["rollup"] + pools["migrate"] + pools["admin"] + int(spare)
+    others = 2 * pools["rollup"] + pools["migrate"] + pools["command"] + int(spare)
     said = []
     for environment in ("small", "production"):
         chosen = (TERRAFORM / "environments" / f"{environment}.tfvars").read_text("utf-8")
@@ -39,7 +39,7 @@ def test_the_page_counts_connections_as_terraform_does() -> None:
         [most] = re.findall(r"max_connections += (\d+)", chosen)
         counted = others + sum(pools[name] * int(count) for name, count in instances)
         said.append(f"{counted} of {most} {environment}")
-    sizes = ", ".join(str(pools[name]) for name in ("ingest", "record", "query"))
+    sizes = ", ".join(str(pools[name]) for name in ("ingest", "record", "query", "admin"))
     assert f"instances × pool ({sizes}), jobs, spare: {', '.join(said)};" in PAGE
 
 

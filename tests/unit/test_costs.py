@@ -27,6 +27,7 @@ cpu_factor = 2
 busy_share = 0.5
 request_seconds = 0.1
 starts = 100
+admin_requests = 10_000
 start_seconds = 5
 message_overhead_bytes = 100
 request_head_bytes = 400
@@ -50,8 +51,8 @@ vcpu = 1
 memory_gib = 3.75
 
 [environments.small]
-gib = { ingest = 0.5, record = 1, query = 0.5 }
-warm = false
+gib = { ingest = 0.5, record = 1, query = 0.5, admin = 0.5 }
+warm = []
 domain = false
 regional = false
 disk_gib = 10
@@ -59,8 +60,8 @@ backups = 7
 rollup_minutes = 10
 
 [environments.production]
-gib = { ingest = 1, record = 2, query = 1 }
-warm = true
+gib = { ingest = 1, record = 2, query = 1, admin = 0.5 }
+warm = ["ingest", "record", "query"]
 domain = true
 regional = true
 disk_gib = 100
@@ -117,8 +118,8 @@ def test_money_is_exact() -> None:
 
 
 def test_a_small_request_is_billed_for_a_tenth_of_a_second(round_model: Model) -> None:
-    # 1,000,000 × 0.1 s twice, 50,000 × 0.1 s, and 3 × 100 starts of 5 s.
-    assert quantities(round_model, Case(SMALL))["run_cpu"] == 100_000 + 100_000 + 5_000 + 3 * 500
+    # 1,000,000 × 0.1 s twice, 50,000 × 0.1 s, 10,000 × 0.1 s, and 4 × 100 starts of 5 s.
+    assert quantities(round_model, Case(SMALL))["run_cpu"] == 100_000 + 100_000 + 5_000 + 1_000 + 4 * 500
 
 
 def test_many_requests_share_an_instance_until_cpu_needs_more(round_model: Model) -> None:
@@ -134,7 +135,8 @@ def test_a_warm_instance_is_billed_for_the_rest_of_the_month(round_model: Model)
     found = quantities(round_model, Case(LARGE))
     # ingest and record work all month, query for 1,000,000 × 0.1 s.
     assert found["run_warm_cpu"] == 730 * 3600 - 100_000
-    assert found["run_memory"] == 730 * 3600 * (1 + 2 + 1)
+    # admin is never warm: it works for 10,000 × 0.1 s, and starts 100 times.
+    assert found["run_memory"] == 730 * 3600 * (1 + 2 + 1) + (1_000 + 500) / 2
     assert "run_warm_cpu" not in quantities(round_model, Case(SMALL))
 
 
@@ -146,9 +148,9 @@ def test_a_run_of_a_job_is_billed_for_a_minute(round_model: Model) -> None:
 
 def test_free_shares_are_taken_off_once(round_model: Model) -> None:
     amounts = {line.price.what: line.amount for line in round_model.bill(Case(SMALL))}
-    assert amounts["run_cpu"] == 206_500 - 180_000
+    assert amounts["run_cpu"] == 208_000 - 180_000
     assert amounts["run_memory"] == 0  # 500 MB and 1 GB: 155,000 of 360,000 GiB-s
-    assert amounts["run_requests"] == Decimal("0.05")  # of 2.05 million
+    assert amounts["run_requests"] == Decimal("0.06")  # of 2.06 million
     assert amounts["logging"] == 0
 
 
@@ -178,10 +180,10 @@ def test_the_topic_keeps_a_week(round_model: Model) -> None:
 
 def test_each_request_is_logged_by_cloud_run_and_by_the_load_balancer(round_model: Model) -> None:
     small = quantities(round_model, Case(SMALL))
-    assert small["logging"] == Decimal((2 * 1_000_000 + 50_000) * 1000) / 2**30
+    assert small["logging"] == Decimal((2 * 1_000_000 + 50_000 + 10_000) * 1000) / 2**30
     large = quantities(round_model, Case(LARGE))
-    assert large["logging"] == Decimal((3 * 10**9 + 2 * 10**6) * 1000) / 2**30
-    assert large["armor_requests"] == 1001
+    assert large["logging"] == Decimal((3 * 10**9 + 2 * (10**6 + 10**4)) * 1000) / 2**30
+    assert large["armor_requests"] == Decimal("1001.01")
     assert "logging" not in quantities(round_model, Case(LARGE, request_logs=False))
 
 
@@ -222,8 +224,8 @@ def test_a_price_that_is_not_confirmed_says_so_wherever_it_is_shown() -> None:
 
 def test_answers_go_to_the_internet_and_bodies_through_the_load_balancer(round_model: Model) -> None:
     found = quantities(round_model, Case(LARGE))
-    answered = 10**9 * (300 + 40) + 10**6 * 4000
-    received = 10**9 * 400 + (10**9 + 10**6) * 400
+    answered = 10**9 * (300 + 40) + (10**6 + 10**4) * 4000
+    received = 10**9 * 400 + (10**9 + 10**6 + 10**4) * 400
     assert found["internet"] == Decimal(answered) / 2**30
     assert found["balancer_data"] == Decimal(answered + received) / 2**30
 
@@ -239,7 +241,7 @@ def test_bigquery_keeps_what_was_published_90_days_of_it_at_the_higher_price(rou
 
 def test_the_example_of_the_page() -> None:
     amounts = {line.name: line.amount for line in REAL.bill(Case(SIZES[0]))}
-    assert amounts["Services: working"] == Decimal("0.96")
+    assert amounts["Services: working"] == Decimal("1.08")
     assert amounts["Rollup: working"] == Decimal("4.73")
     assert amounts["Database: `db-g1-small`"] == Decimal("25.55")
     assert amounts["Database: disk"] == Decimal("1.70")

@@ -74,6 +74,7 @@ def test_an_operation_is_public_and_explained(operation: Operation) -> None:
 def test_an_answer_is_described_with_an_example_by_its_very_status(operation: Operation) -> None:
     for status, response in operation.described["responses"].items():
         assert status.isdecimal()
+        assert ("content" in resolved(response)) == (status != "204")
         for kind, content in resolved(response).get("content", {}).items():
             assert "example" in content or "examples" in content
             assert (kind == "application/problem+json") == (int(status) >= 400)

@@ -94,6 +94,15 @@ def test_one_day_far_out_of_line_counts_as_the_median_in_an_average() -> None:
     assert average(two, 1).total.expected == sum(two) / 6
 
 
+def test_a_day_far_out_of_line_does_not_spoil_a_pattern_of_two_weeks() -> None:
+    week = [100, 100, 100, 100, 100, 30, 20]
+    history = [*week, *week]
+    history[3] = 10_000
+    found = weekday_or_average(decimals(*history), 7)
+    assert found.method == "weekday"
+    assert [float(day.expected) for day in found.days] == pytest.approx(week)
+
+
 def test_fewer_than_two_weeks_are_an_average_and_more_have_a_pattern() -> None:
     week = decimals(100, 100, 100, 100, 100, 30, 0)
     assert forecast(week * 2, 1).method == "weekday"

@@ -50,8 +50,8 @@ def test_each_day_is_a_line_and_the_last_is_the_sum() -> None:
         ({"backtest_error_percent": None}, "no week of the past to compare with"),
         ({"method": "average"}, "average: every day is the average of the past ones, learnt from up to 84 days"),
         ({"budget_exhausted_on": "2026-05-02"}, "a budget runs out on 2026-05-02"),
-        ({"unconverted_requests": 1}, "not in the cost: 1 past request with a cost that has no amount in USD"),
-        ({"unconverted_requests": 1200}, "not in the cost: 1,200 past requests with a cost that has no amount in USD"),
+        ({"unconverted_requests": 1}, "not in the cost: 1 past request with a cost that has no rate to USD"),
+        ({"unconverted_requests": 1200}, "not in the cost: 1,200 past requests with a cost that has no rate to USD"),
     ],
 )
 def test_notes_say_where_it_comes_from_and_what_is_not_in_it(changed: dict[str, Any], says: str) -> None:

@@ -29,12 +29,17 @@ _MOST_TOLD = 20  # faults in the sentence; all are in the list
 
 @dataclass(frozen=True, slots=True)
 class Managing:
-    """What the endpoints of one application share."""
+    """What the endpoints of one application share.
+
+    Attributes:
+        private_webhooks: whether webhooks may be http, and at addresses of private networks.
+    """
 
     store: Store
     guard: SchemaGuard
     clock: Clock
     authenticator: Authenticator
+    private_webhooks: bool = False
 
     def serve(self, app: FastAPI) -> None:
         """Makes this what the endpoints of `app` manage with."""
@@ -43,11 +48,12 @@ class Managing:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One request's work: an open transaction, who asks, and the database's time (UTC)."""
+    """One request's work: an open transaction, who asks, the database's time (UTC), and as `Managing`."""
 
     connection: Connection
     principal: Principal
     now: datetime
+    private_webhooks: bool
 
     def audit(
         self,
@@ -77,7 +83,7 @@ class Manage:
         self.managing.guard.check()
         now = self.managing.clock.now()
         with self.managing.store.transaction() as connection:
-            return work(Act(connection, self.principal, now))
+            return work(Act(connection, self.principal, now, self.managing.private_webhooks))
 
 
 async def _manager(request: Request) -> Manage:

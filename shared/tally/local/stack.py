@@ -201,7 +201,8 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         own = {variable(name) for name in _OWN_SETTINGS}
         kept = {name: value for name, value in os.environ.items() if name.upper() not in own}
-        return {**kept, "PYTHONUNBUFFERED": "1", MARK: str(self.data_dir)}
+        # Whoever tries webhooks out does so on this machine.
+        return {variable("private_webhooks"): "1", **kept, "PYTHONUNBUFFERED": "1", MARK: str(self.data_dir)}
 
     def _wait_until_ready(self, process: ServiceProcess) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -58,7 +58,9 @@ def _model(value: str) -> str:
 _DECIMAL = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?$"}]}
 _CLOCK = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$"}
 # A time as JSON: RFC 3339, a date, or epoch seconds or milliseconds.
-TIME_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}, {"type": "number"}]}
+TIME_SCHEMA = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}, {"type": "number"}]
+}
 Name = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
 Rate = Annotated[Money, AfterValidator(_rate), WithJsonSchema(_DECIMAL)]
 Clock = Annotated[time, BeforeValidator(_clock), WithJsonSchema(_CLOCK)]

@@ -15,7 +15,7 @@ from tally.usage.weekday import weekday
 # Days that a backtest learns from before it forecasts the first week, and how many weeks it forecasts at most.
 _LEARNT = 7
 _MOST_COMPARED = 52
-# A day is out of line with so many times the median, in an average of at least so many days.
+# A day is far out of line with so many times the median of at least so many days.
 _OUT_OF_LINE = 10
 _LEAST_DAYS = 5
 # How much the days of a week differ if most of them were never seen: half of their mean, in standard deviations.
@@ -49,8 +49,11 @@ def method_for(history: Sequence[Decimal]) -> tuple[Method, Decimal | None]:
 
 
 def weekday_or_average(history: Sequence[Decimal], days: int, between: int = 0) -> Forecast:
-    """The method of weekdays, or the average where there is no week's pattern to learn: see `Method`."""
-    return weekday(history, days, between) or average(history, days)
+    """The method of weekdays, or the average where there is no week's pattern to learn: see `Method`.
+
+    In two or three weeks, a median does not see through a day of a hundred times; so it is taken out first.
+    """
+    return weekday(_without_outlier(history), days, between) or average(history, days)
 
 
 def average(history: Sequence[Decimal], days: int, between: int = 0) -> Forecast:  # noqa: ARG001 - as in Method

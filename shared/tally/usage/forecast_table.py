@@ -46,7 +46,7 @@ def notes(question: ForecastQuestion, found: Mapping[str, Any]) -> list[str]:
     unconverted = found.get("unconverted_requests", 0)
     if unconverted:
         requests = f"{unconverted:,} past request{'' if unconverted == 1 else 's'}"
-        told.append(f"not in the cost: {requests} with a cost that has no amount in {question.currency}")
+        told.append(f"not in the cost: {requests} with a cost that has no rate to {question.currency}")
     return told
 
 

@@ -31,8 +31,8 @@ class Forecast:
     """What coming days bring, in the unit of the past ones.
 
     Attributes:
-        days: each day by itself, tomorrow's neighbour last. Their bounds do not add up to those of the sum, in which
-            days that turn out high and low make up for each other.
+        days: each day by itself, in order. Their bounds do not add up to those of the sum, in which days that turn out
+            high and low make up for each other.
         total: the sum of the days.
         method: what made it: average, weekday or weekday_trend.
     """

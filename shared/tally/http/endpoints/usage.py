@@ -12,6 +12,7 @@ from tally.http.endpoints.question_parameters import usage_parameters
 from tally.http.examples import example
 from tally.http.streaming import FORMATS, RecordFormat, streamed
 from tally.usage.answer import answer, columns_of, page_of, question_after
+from tally.usage.figures import LEFT_OUT
 from tally.usage.inquiry import Inquiry
 from tally.usage.question import Question, parse_question
 
@@ -37,7 +38,7 @@ _EXAMPLE = {
 @router.get(
     "/v1/usage",
     openapi_extra={"parameters": usage_parameters()},
-    responses=example(_EXAMPLE, columns=[*_ROW, "unconverted_requests"], records=[_ROW]),
+    responses=example(_EXAMPLE, columns=[*_ROW, *LEFT_OUT], records=[_ROW]),
 )
 async def usage(ask: Asker, request: Request) -> Response:
     """Any figures of any events, by any dimension, in windows of any time zone.

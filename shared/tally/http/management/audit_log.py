@@ -52,7 +52,7 @@ async def audit_log(manage: Manager, parameters: Annotated[AuditParameters, Quer
                 "rows": parameters.limit + 1,
             },
         ).mappings()
-        items = [{**row, "before": _as_stored(row["before"]), "after": _as_stored(row["after"])} for row in rows]
+        items = [{**row, "before": _exact(row["before"]), "after": _exact(row["after"])} for row in rows]
         shown = items[: parameters.limit]
         more = cursor_behind(str(shown[-1]["id"])) if len(items) > len(shown) else None
         return {"items": shown, "next_cursor": more}
@@ -60,5 +60,6 @@ async def audit_log(manage: Manager, parameters: Annotated[AuditParameters, Quer
     return JsonAnswer(await manage(page))
 
 
-def _as_stored(text: str | None) -> object:
+def _exact(text: str | None) -> object:
+    """JSON as it is, with every digit of its numbers."""
     return None if text is None else jsontext.raw(text)

@@ -1,0 +1,1 @@
+"""What is told to whom: an outbox in the database, and the channels that it goes out by."""

@@ -1,0 +1,1 @@
+"""Pricing stored events again, with the prices in force now."""
