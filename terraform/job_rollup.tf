@@ -1,4 +1,5 @@
-# Folds new events into the figures, makes partitions ahead, drops those past the retention. Cloud Scheduler starts it.
+# Folds new events into the figures, makes partitions ahead, drops those past the retention; notices crossed budgets and
+# tells of them. Cloud Scheduler starts it. Webhooks are reached as Google's APIs are, past the network.
 #
 # It runs the image that the services run: the new one would refuse the old schema until the migration is through, or
 # for good where that fails, while events come in.
@@ -15,6 +16,7 @@ module "rollup" {
 
   environment = merge(local.database_environment.owner, {
     TALLY_LOG_LEVEL          = var.log_level
+    TALLY_NOTIFICATION_TOPIC = "projects/${var.project}/topics/${google_pubsub_topic.usage_notifications.name}"
     TALLY_RAW_RETENTION_DAYS = var.raw_retention_days
   })
 

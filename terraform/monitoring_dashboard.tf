@@ -20,6 +20,14 @@ locals {
       }
     },
     {
+      title = "Budgets crossed, and not told of, an hour"
+      unit  = "1"
+      lines = {
+        crossed    = "3600 * sum(rate(${local.series.budgets_crossed}[$${__interval}]))"
+        "$${what}" = "3600 * sum by (what) (rate(${local.series.budgets_untold}[$${__interval}]))"
+      }
+    },
+    {
       title = "Pushes refused, a second"
       unit  = "1/s"
       lines = { "$${response_class}" = "sum by (response_class) (rate(${local.series.refused}[$${__interval}]))" }

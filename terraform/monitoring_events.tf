@@ -1,4 +1,4 @@
-# What becomes of events between the topic and the database.
+# What becomes of events between the topic and the database, and of budgets that they cross.
 locals {
   event_policies = {
     dead_letters_in_pubsub = {
@@ -78,6 +78,26 @@ locals {
       lasts = "300s"
       why   = "record does not take what Pub/Sub brings. Each message comes again, up to ten times."
       first = "4xx: may tally-push still call record? 5xx: `make logs FUNCTION=record`. Deadline: the database is slow."
+    }
+
+    budget_crossed = {
+      on       = var.budget_alerts
+      title    = "A budget is crossed"
+      severity = "WARNING"
+      query    = "sum by (budget_id) (increase(${local.series.budgets_crossed}[1h])) > 0"
+      lasts    = "0s"
+      why      = "Usage reached a threshold of a budget. Its webhook and `usage-notifications` are told as well."
+      first    = "`GET /v1/budgets` says which one, what is spent and left, and what the period comes to."
+    }
+
+    budgets_untold = {
+      on       = true
+      title    = "Budgets are not told of"
+      severity = "ERROR"
+      query    = "sum by (what) (increase(${local.series.budgets_untold}[1h])) > 0"
+      lasts    = "0s"
+      why      = "A webhook did not take a crossing for three days, or whether a budget is crossed could not be asked."
+      first    = "`make logs FUNCTION=rollup SINCE=6h`: the lines have the reason, and which budget or webhook it is."
     }
   }
 }

@@ -1,5 +1,60 @@
 # Counted from the log, because nothing else knows it. tests/terraform/test_monitoring.py has the code log these lines
 # and looks whether the filters find them.
+resource "google_logging_metric" "budgets_crossed" {
+  name        = "tally_budgets_crossed"
+  description = "Crossings of budgets, as the rollup tells them to the log"
+
+  filter = <<-FILTER
+    resource.type="cloud_run_job"
+    resource.labels.job_name="tally-rollup"
+    jsonPayload.message="budget crossed"
+  FILTER
+
+  label_extractors = { budget_id = "EXTRACT(jsonPayload.budget_id)" }
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+
+    labels {
+      key         = "budget_id"
+      value_type  = "STRING"
+      description = "The budget that is crossed"
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_logging_metric" "budgets_untold" {
+  name        = "tally_budgets_untold"
+  description = "Crossings that could not be told, and budgets of which nobody knows whether they are crossed"
+
+  filter = <<-FILTER
+    resource.type="cloud_run_job"
+    resource.labels.job_name="tally-rollup"
+    severity>=ERROR
+    jsonPayload.message=~"^(notification given up|budget not evaluated)$"
+  FILTER
+
+  label_extractors = { what = "EXTRACT(jsonPayload.message)" }
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+
+    labels {
+      key         = "what"
+      value_type  = "STRING"
+      description = "The line that was logged"
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}
+
 resource "google_logging_metric" "dead_letters" {
   name        = "tally_dead_letters"
   description = "Events that record could not store and keeps in the table dead_letters"

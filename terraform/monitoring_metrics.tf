@@ -26,7 +26,9 @@ locals {
     refused   = ["pubsub.googleapis.com/subscription/push_request_count", "record", "response_class!='ack'"]
     waiting   = ["pubsub.googleapis.com/subscription/num_undelivered_messages", "record"]
 
-    # Events, of the log: monitoring_logs.tf.
+    # Budgets and events, of the log: monitoring_logs.tf.
+    budgets_crossed   = ["logging.googleapis.com/user/${google_logging_metric.budgets_crossed.name}", "job"]
+    budgets_untold    = ["logging.googleapis.com/user/${google_logging_metric.budgets_untold.name}", "job"]
     events_buried     = ["logging.googleapis.com/user/${google_logging_metric.dead_letters.name}_sum", "service"]
     events_folded     = ["logging.googleapis.com/user/${google_logging_metric.folded_events.name}_sum", "job"]
     unexpected_errors = ["logging.googleapis.com/user/${google_logging_metric.unexpected_errors.name}", "service"]

@@ -42,6 +42,16 @@ variable "budget" {
   }
 }
 
+variable "budget_alerts" {
+  description = <<-TEXT
+    Whether a crossed budget of Tally's alerts as a fault does, besides its webhook and the topic usage-notifications.
+    What Google's bill may come to is the variable budget.
+  TEXT
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "completeness_tolerance" {
   description = <<-TEXT
     Which part of the messages published in six hours may seem missing before it alerts; 20 messages always may. What

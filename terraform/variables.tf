@@ -317,7 +317,7 @@ variable "replica" {
 variable "rollup_schedule" {
   description = <<-TEXT
     When the rollup runs, as five cron fields in UTC. Figures are exact whatever it is; with more events between two
-    runs a question reads more of them one by one.
+    runs a question reads more of them one by one, and a crossed budget is noticed by the next run.
   TEXT
   type        = string
   default     = "* * * * *"

@@ -67,3 +67,4 @@ CREATE TABLE budget_crossings (
     notification_id text NOT NULL REFERENCES notifications (id) DEFERRABLE INITIALLY DEFERRED,
     UNIQUE NULLS NOT DISTINCT (budget_id, window_start, threshold, amount)
 );
+CREATE INDEX budget_crossings_window ON budget_crossings (window_start);

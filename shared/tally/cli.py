@@ -21,6 +21,7 @@ from tally.commands.forecast import forecast
 from tally.commands.parameters import as_over_http
 from tally.commands.prices import prices
 from tally.commands.rates import rates
+from tally.commands.reprice import reprice, unpriced
 from tally.commands.terminal import console
 from tally.errors import ConfigurationError, TallyError, Unavailable
 from tally.usage.stats import By
@@ -64,6 +65,8 @@ tokens = typer.Typer(no_args_is_help=True, help="API tokens: who may send and re
 app.add_typer(tokens, name="tokens")
 app.add_typer(budgets, name="budgets")
 app.add_typer(prices, name="prices")
+prices.command()(reprice)
+prices.command()(unpriced)
 app.add_typer(rates, name="rates")
 app.command()(estimate)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy.dialects import postgresql
 
-from tally.cubes import CUBES
+from tally.cubes import COST_CUBES, CUBES
 from tally.database import Store, statement
 from tally.settings import GrantedFunction
 
@@ -23,6 +23,10 @@ _USAGE = (
     "usage_events",
     *(cube.table.name for cube in CUBES),
 )
+
+# What pricing events again changes, besides these columns of theirs.
+_COSTS = tuple(cube.table.name for cube in COST_CUBES)
+_COLUMNS_OF_COSTS = "cost, cost_usd, cost_rub, currency_key, list_cost, list_currency_key, price_id"
 
 # Privilege to tables, by function.
 TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
@@ -51,10 +55,31 @@ TABLES: Mapping[GrantedFunction, Mapping[str, Sequence[str]]] = {
             "deliveries",
             "price_book",
             "prices",
+            "repricings",
             *_USAGE,
         ),
-        "INSERT": ("api_tokens", "audit_log", "budgets", "exchange_rates", "prices", "webhooks"),
-        "UPDATE": ("api_tokens", "budgets", "exchange_rates", "price_book", "prices", "webhooks"),
+        "INSERT": (
+            "api_tokens",
+            "audit_log",
+            "budgets",
+            "dimensions",
+            "exchange_rates",
+            "prices",
+            "repricings",
+            "webhooks",
+            *_COSTS,
+        ),
+        "UPDATE": (
+            "api_tokens",
+            "budgets",
+            "exchange_rates",
+            "fold_state",
+            "price_book",
+            "prices",
+            "repricings",
+            "webhooks",
+            *_COSTS,
+        ),
         "DELETE": ("budget_crossings", "budgets", "exchange_rates", "webhooks"),
     },
 }
@@ -64,8 +89,13 @@ OTHERS: Mapping[GrantedFunction, Sequence[str]] = {
         "USAGE ON SEQUENCE usage_events_seq",
         "EXECUTE ON FUNCTION make_event_partition, make_key_partition",
     ),
-    # All but the secret.
-    "admin": ("SELECT (id, url) ON TABLE webhooks",),
+    "admin": (
+        # All but the secret.
+        "SELECT (id, url) ON TABLE webhooks",
+        # Who holds the fold needs the privilege to change it.
+        f"UPDATE ({_COLUMNS_OF_COSTS}) ON TABLE usage_events",
+        "SELECT ON SEQUENCE usage_events_seq",
+    ),
 }
 _quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
 

@@ -5,7 +5,7 @@ Who changes what is in force holds the book's lock: no event is stored meanwhile
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping
@@ -20,6 +20,7 @@ from tally.pricing.price import OWN, Draft, Price, Rates
 from tally.principal import Principal
 
 KIND = "price"
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def load(connection: Connection) -> Book:
         StoreUnavailable: the database is away.
     """
     version = connection.execute(statement("prices", "version")).scalar_one()
-    rows = connection.execute(statement("prices", "in_force")).mappings()
-    return Book(version, [Price(row["id"], *_draft(row)) for row in rows], dataset.listed)
+    found = jsontext.parse(connection.execute(statement("prices", "in_force")).scalar_one().encode())
+    return Book(version, [*map(_price, found)], dataset.listed)
 
 
 def find(connection: Connection, price_id: int) -> Stored:
@@ -173,6 +174,13 @@ def _add_one(connection: Connection, actor: Principal, draft: Draft, replaces: i
 def _refused(field: str, message: str, value: object) -> Unprocessable:
     fault: FieldError = {"field": field, "message": message, "value": value}
     return Unprocessable(f"Nothing was changed. {field}: {message}.", [fault])
+
+
+def _price(fields: Sequence[Any]) -> Price:
+    *names, microseconds, rates = fields
+    price_id, origin, provider, model, conditions, currency = names
+    valid_from = _EPOCH + timedelta(microseconds=microseconds)
+    return Price(price_id, origin, provider, model, conditions, currency, valid_from, Rates.of(rates))
 
 
 def _stored(row: RowMapping) -> Stored:

@@ -1,4 +1,4 @@
-"""What the job `rollup` does besides folding: it notices crossed budgets and tells whom it concerns."""
+"""What the job `rollup` does besides folding: notices crossed budgets, tells whom it concerns, prices events again."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,14 @@ from tally.clock import Clock
 from tally.database import Store
 from tally.log import logger
 from tally.notifications.telling import tell
+from tally.repricing import work
 from tally.schema import SchemaGuard
 from tally.settings import Settings
 from tally.usage.engine import QUERY_OPTIONS
 
 _FUNCTION = "rollup"
+# The next run goes on.
+_REPRICING_SECONDS = 20.0
 # A question that takes longer would hold up noticing all others.
 _OPTIONS = {**QUERY_OPTIONS, "statement_timeout": "15000"}
 
@@ -37,6 +40,8 @@ def watch_once(settings: Settings) -> WatchReport:
         SchemaGuard(store).check()
         crossings = notice(store, Clock(store).now(), _FUNCTION, settings.notification_topic)
         outcomes = tell(store, _FUNCTION, private_webhooks=settings.private_webhooks)
+        for repricing_id in work.unfinished(store):
+            work.go_on(store, repricing_id, _REPRICING_SECONDS)
     finally:
         store.dispose()
     report = WatchReport(crossings, outcomes["told"], outcomes["not told"], outcomes["given up"])

@@ -14,6 +14,7 @@ record = { max_instances = 2 }
 query  = { max_instances = 2 }
 admin  = { max_instances = 2 }
 
-rollup_schedule = "*/10 * * * *" # a job that starts every minute costs more than reading 10 minutes of events does
+# A job that starts every minute costs more than reading 10 minutes of events does. Crossed budgets are noticed then.
+rollup_schedule = "*/10 * * * *"
 
 alert_emails = [] # ["ann@example.com"]

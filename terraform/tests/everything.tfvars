@@ -25,4 +25,5 @@ serving_image = "europe-west1-docker.pkg.dev/example-project/tally/tally:0123456
 
 alert_emails      = ["oncall@example.com"]
 billing_account   = "012345-6789AB-CDEF01"
+budget_alerts     = true
 no_events_minutes = 60

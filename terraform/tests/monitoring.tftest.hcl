@@ -68,11 +68,11 @@ run "what_is_on_by_default" {
 
   assert {
     condition = tolist(keys(google_monitoring_alert_policy.policy)) == tolist([
-      "completeness", "database_connections", "database_cpu", "database_disk", "database_memory",
+      "budgets_untold", "completeness", "database_connections", "database_cpu", "database_disk", "database_memory",
       "database_transaction_ids", "dead_letters_in_database", "dead_letters_in_pubsub", "errors", "job_failures",
       "latency", "oldest_message", "pushes_refused", "rollup_stalled", "unexpected_errors", "uptime",
     ])
-    error_message = "no_events has to be asked for; a certificate needs a domain, and lag a replica."
+    error_message = "no_events and budget_crossed have to be asked for; a certificate needs a domain, lag a replica."
   }
   assert {
     condition     = length(google_billing_budget.tally) == 0
@@ -210,6 +210,19 @@ run "before_there_are_services_nothing_waits_for_them" {
       keys(google_monitoring_alert_policy.policy), ["no_events", "rollup_stalled", "uptime"]
     )) == 0
     error_message = "The first deploy alerts nobody."
+  }
+}
+
+run "crossed_budgets_when_asked_for" {
+  command = plan
+
+  variables {
+    budget_alerts = true
+  }
+
+  assert {
+    condition     = contains(keys(google_monitoring_alert_policy.policy), "budget_crossed")
+    error_message = "Who wants to be told as of a fault is."
   }
 }
 

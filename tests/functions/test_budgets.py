@@ -1,6 +1,7 @@
 """Budgets over HTTP: who may see and change what, what is refused, and a crossing that `rollup` notices and tells."""
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ REFUSED: list[dict[str, Any]] = yaml.safe_load(
 )["refused"]
 GIVEN = {"name": "b", "amount": 100, "currency": "usd", "window": "month"}
 JSON = {"Content-Type": "application/json"}
+PAGE = Path(__file__).parents[2] / "docs" / "budgets.md"
 FOLDED: LiteralString = (
     "SELECT coalesce(sum(requests), 0) FROM cube_route_day JOIN dimensions ON key = route_key WHERE value = %s"
 )
@@ -244,7 +246,10 @@ def test_rollup_notices_a_crossing_and_tells_it_once_to_log_and_webhook(
     assert [one["type"] for one in said] == ["budget.crossed"] * 2
     assert sorted(one["data"]["threshold"] for one in said) == [50, 80]
     standing = shown(stack.admin)["items"][0]
+    [documented] = re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     for one in said:
+        assert one.keys() == read_json(documented).keys()
+        assert one["data"].keys() == read_json(documented)["data"].keys()
         assert (
             one["data"] | {name: standing[name] for name in ("spent", "amount", "currency", "window_end")}
             == one["data"]

@@ -8,8 +8,8 @@ import pytest
 from tally import price_import, tokens
 from tally.database import Store
 from tally.pricing import dataset
-from tests.support.functions import ADMIN, Stack, read_json, write_json
-from tests.support.postgres import settings_of
+from tests.support.functions import ADMIN, Functions, Stack, read_json, write_json
+from tests.support.postgres import scalar, settings_of
 
 JSON = {"Content-Type": "application/json"}
 PRICE = {
@@ -150,6 +150,14 @@ def test_what_cannot_be_meant_is_refused_with_the_field(
     assert sent(stack, "GET", "/v1/prices?model=refused*")[1]["items"] == []
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01", "9999-12-31T23:59:59.999999Z", 0, "1969-12-31T23:59:59.5+05:30"])
+def test_a_price_may_begin_whenever_it_likes(stack: Stack, moment: object) -> None:
+    price = added(stack, model=f"whenever {moment}", valid_from=moment)
+    assert sent(stack, "GET", f"/v1/prices/{price['id']}") == (200, price)
+    call = {"provider": "openai", "model": price["model"], "time": "9999-12-31T23:59:59.999999Z"}
+    assert read_json(stack.admin.get("/v1/prices/for", params=call).content)["price"] == price
+
+
 def test_what_is_missing_is_named(stack: Stack) -> None:
     status, problem = sent(stack, "POST", "/v1/prices", {"per_request": 1})
     assert status == 422
@@ -250,6 +258,14 @@ def test_which_price_a_call_falls_under_and_why(stack: Stack) -> None:
 @pytest.mark.parametrize("query", ["", "model=a&time=noon", "model=a&label=processing", "model=a&labels=a=b"])
 def test_a_call_that_cannot_be_one(stack: Stack, query: str) -> None:
     assert sent(stack, "GET", f"/v1/prices/for?{query}")[0] == 400
+
+
+def test_the_job_migrate_puts_prices_into_a_new_book(functions: Functions, database_url: str) -> None:
+    migrate = functions.start("migrate", database_url)
+    for _ in range(2):
+        assert migrate.post("/", None).status_code == 200
+    assert scalar(database_url, "SELECT count(*) FROM prices") == len(dataset.rows()) + len(dataset.own_rows())
+    assert '"prices_added":0' in migrate.log.replace(" ", "")
 
 
 def test_who_may_look_and_who_may_change(stack: Stack) -> None:

@@ -163,6 +163,19 @@ def test_where_private_places_are_not_allowed_any_more_nothing_is_posted_there(
     assert told(store) == {"told": 1}
 
 
+def test_what_a_url_has_behind_its_host_is_in_no_log(store: Store, database_url: str, log: Log) -> None:
+    for url in (
+        "https://127.1/SECRET",
+        "https://127.0.0.1/SECRET",
+        "https://localhost:1/SECRET",
+        "ftp://localhost/SECRET",
+    ):
+        notify(store, webhook(store, url))
+    assert told(store, private=False) == {"not told": 4}
+    assert len(log()) == 4
+    assert not any("SECRET" in reason for reason in errors(database_url))
+
+
 def test_a_receiver_that_is_not_there_is_said(store: Store, database_url: str) -> None:
     with receiving() as gone:
         pass

@@ -15,14 +15,19 @@ from starlette.responses import Response
 
 import functions.record.main as record
 import functions.rollup.main as rollup
+from tally.budgets import crossings
 from tally.database import Store
 from tally.errors import StoreUnavailable
 from tally.http.api import application
 from tally.http.service import Handler, service
 from tally.log import logger
 from tally.message import Message, wrap
+from tally.notifications import outbox
+from tally.notifications.outbox import Target
+from tally.notifications.telling import tell
 from tally.schema import SchemaGuard
 from tally.settings import FunctionName, settings
+from tests.support import budgets
 from tests.support.postgres import execute
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +125,7 @@ def metric(name: str) -> dict[str, str]:
         rf'^resource "google_logging_metric" "{name}" {{\n(.+?)^}}', TERRAFORM["monitoring_logs.tf"], re.M | re.S
     )
     assert block
-    extractors = dict(re.findall(r'(\w+) += (?:{ function = )?"EXTRACT\((.+?)\)"', block[1]))
+    extractors = dict(re.findall(r'(\w+) += (?:{ \w+ = )?"EXTRACT\((.+?)\)"', block[1]))
     [conditions] = re.findall(r"<<-FILTER\n(.+?)\n +FILTER", block[1], re.DOTALL)
     return {"filter": conditions, **extractors}
 
@@ -188,6 +193,40 @@ def test_stored_events_are_counted_from_what_the_rollup_logs(log: Callable[[], d
     counted, found = metric("folded_events"), entry(log(), "cloud_run_job", "tally-rollup")
     assert matches(counted["filter"], found)
     assert at(found, counted["value_extractor"]) == 2
+
+
+def notify(store: Store, kind: str, payload: Mapping[str, Any], target: Target) -> None:
+    """Has the rollup tell something to one target."""
+    with store.transaction() as connection:
+        outbox.notify(connection, outbox.new_id(), kind, payload, [target])
+    tell(store, "rollup", private_webhooks=False)
+
+
+def test_crossed_budgets_are_counted_from_what_the_rollup_tells(
+    store: Store, log: Callable[[], dict[str, Any]]
+) -> None:
+    notify(store, crossings.KIND, {"budget_id": "b-1", "spent": 90}, Target("log"))
+    counted, found = metric("budgets_crossed"), entry(log(), "cloud_run_job", "tally-rollup")
+    assert matches(counted["filter"], found)
+    assert at(found, counted["label_extractors"]) == "b-1"
+
+
+def test_crossings_that_nobody_can_be_told_are_counted(store: Store, log: Callable[[], dict[str, Any]]) -> None:
+    notify(store, crossings.KIND, {}, Target("webhook", "removed"))
+    counted, found = metric("budgets_untold"), entry(log(), "cloud_run_job", "tally-rollup")
+    assert matches(counted["filter"], found)
+    assert at(found, counted["label_extractors"]) == "notification given up"
+
+
+def test_budgets_of_which_nobody_knows_whether_they_are_crossed_are_counted(
+    store: Store, database_url: str, log: Callable[[], dict[str, Any]]
+) -> None:
+    budgets.make(store, thresholds=[50])
+    execute(database_url, "UPDATE budgets SET timezone = 'Nowhere/City'")
+    crossings.notice(store, datetime.now(UTC), "rollup", None)
+    counted, found = metric("budgets_untold"), entry(log(), "cloud_run_job", "tally-rollup")
+    assert matches(counted["filter"], found)
+    assert at(found, counted["label_extractors"]) == "budget not evaluated"
 
 
 def test_unexpected_errors_of_small_functions_are_counted(log: Callable[[], dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tally.cubes import CUBES
+from tally.cubes import COST_CUBES, CUBES
 from tally.grants import OTHERS, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -47,9 +47,10 @@ def _rows() -> Iterator[str]:
     for function, granted in TABLES.items():
         for privilege, tables in granted.items():
             yield f"| `tally-{function}` | {privilege} | {_names(tables)} |"
-            if CUBE_TABLES & set(tables):
-                assert set(tables) >= CUBE_TABLES
-                yield f"| `tally-{function}` | {privilege} | every cube |"
+            if cubes := CUBE_TABLES & set(tables):
+                of_costs = {cube.table.name for cube in COST_CUBES}
+                assert cubes in (CUBE_TABLES, of_costs)
+                yield f"| `tally-{function}` | {privilege} | every cube{' of costs' if cubes == of_costs else ''} |"
         for other in OTHERS.get(function, ()):
             privilege, _, names = other.partition(" ON ")
             _, _, names = names.partition(" ")  # SEQUENCE or FUNCTION

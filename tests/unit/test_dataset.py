@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from genai_prices import Usage
@@ -120,6 +121,46 @@ def test_names_of_events_mean_what_the_package_takes_them_for() -> None:
 )
 def test_who_and_what_an_event_means(provider: str | None, model: str, listed: tuple[str, str] | None) -> None:
     assert dataset.listed(provider, model) == listed
+
+
+_NOT_COUNTED = {
+    "searches of the web": ["web_searches_kcount"],
+    "cache writes that last an hour; counted as other cache writes": ["cache_write_1h_mtok"],
+    "searches in storage": ["storage_searches_kcount"],
+    "tokens of audio, images and video; counted as other tokens": [
+        "input_audio_mtok", "output_audio_mtok", "cache_audio_read_mtok", "input_image_mtok", "output_image_mtok",
+        "cache_image_read_mtok", "input_video_mtok", "output_video_mtok",
+    ],
+    "hours of audio": ["audio_hours", "input_audio_hours"],
+    "pages of documents, characters, messages, citations": [
+        "input_document_kpages", "input_annotated_document_kpages", "input_mchars", "input_text_messages_kcount",
+        "output_citation_mtok",
+    ],
+}  # fmt: skip
+_COUNTED = {
+    "input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "output_reasoning_mtok", "requests_kcount",
+}  # fmt: skip
+
+
+def _keys(model: ModelInfo) -> set[str]:
+    """Everything that the model has a price for, at any time and on any condition."""
+    every = model.prices if isinstance(model.prices, list) else [ConditionalPrice(prices=model.prices)]
+    prices = [part.prices for part in (*every, *(model.price_variants or ()))]
+    return {key for price in prices for key, rate in vars(price).items() if rate is not None}
+
+
+def test_the_page_says_how_much_of_the_data_set_is_counted() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "prices.md").read_text("utf-8")
+    keys = [_keys(model) for provider in providers for model in provider.models]
+    assert set().union(*keys) == _COUNTED.union(*_NOT_COUNTED.values())
+    for said, of_kind in _NOT_COUNTED.items():
+        assert f"| {said} | {sum(not given.isdisjoint(of_kind) for given in keys)} |" in page
+    flat = " ".join(page.split())
+    something_else = sum(bool(given - _COUNTED) for given in keys)
+    assert f"{something_else} of the {len(keys):,} models cost something else as well" in flat
+    assert f"{sum(given.isdisjoint(_COUNTED) for given in keys)} models have no price that Tally counts" in flat
+    models = {(row.provider, row.model) for row in dataset.rows()}
+    assert f"{len(models):,} models of {len({provider for provider, _ in models})} providers" in flat
 
 
 def test_no_two_rows_are_versions_of_the_same_price_from_the_same_time_on() -> None:

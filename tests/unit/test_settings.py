@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,7 @@ def test_variables_of_others_are_none_of_our_business(environment: Environment) 
         ("TALLY_CLOUD_SQL_INSTANCE", "instance"),
         ("TALLY_DATABASE_USERS", "reader"),
         ("TALLY_DATABASE_USERS", "[]"),
+        ("TALLY_CHARACTERS_PER_TOKEN", "2.5"),
     ],
 )
 def test_a_malformed_value_is_refused_with_what_was_expected(environment: Environment, name: str, value: str) -> None:
@@ -134,6 +136,16 @@ def test_database_users_are_those_of_functions(environment: Environment) -> None
     environment(TALLY_DATABASE_USERS='{"rollup": "owner"}')
     with pytest.raises(ConfigurationError, match=r"TALLY_DATABASE_USERS: expected .* not 'rollup'"):
         settings()
+
+
+def test_characters_a_token_are_exact_and_above_0(environment: Environment) -> None:
+    environment(TALLY_CHARACTERS_PER_TOKEN='{"default": 2.3, "gigachat": "3.15"}')
+    assert settings().characters_per_token == {"default": Decimal("2.3"), "gigachat": Decimal("3.15")}
+    assert shown(settings(), "characters_per_token") == '{"default": 2.3, "gigachat": 3.15}'
+    for ratio in ("0", "-1", "NaN", "1001", '"many"'):
+        environment(TALLY_CHARACTERS_PER_TOKEN=f'{{"default": {ratio}}}')
+        with pytest.raises(ConfigurationError, match="TALLY_CHARACTERS_PER_TOKEN: expected a JSON object from a prov"):
+            settings()
 
 
 @pytest.mark.parametrize(

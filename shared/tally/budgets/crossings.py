@@ -1,7 +1,7 @@
 """Notices that budgets have crossed thresholds, each crossing once, and makes it something to be told."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,6 @@ from tally.notifications import outbox
 from tally.notifications.outbox import Target
 
 KIND = "budget.crossed"
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def notice(store: Store, now: datetime, function: str, topic: str | None) -> int:
@@ -39,7 +38,8 @@ def notice(store: Store, now: datetime, function: str, topic: str | None) -> int
     if not reached:
         return 0
     with store.connect() as connection:
-        known = storage.crossings_since(connection, min(one.span.lower or _LONG_AGO for one in reached))
+        begins = min((one.span.lower for one in reached if one.span.lower is not None), default=now)
+        known = storage.crossings_since(connection, begins)
     noticed = 0
     for standing in reached:
         new = [

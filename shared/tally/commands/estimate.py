@@ -13,9 +13,7 @@ _STANDARD_INPUT = Path("-")
 
 
 def estimate(
-    file: Annotated[Path, typer.Argument(metavar="[FILE|-]", help="A text in UTF-8; - reads standard input.")] = Path(
-        "-"
-    ),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A text in UTF-8; - reads standard input.")] = Path("-"),
 ) -> None:
     """Estimate the tokens of a text by its mix of scripts, and the ratio to set for such texts.
 
@@ -40,9 +38,8 @@ def estimate(
     screen.print(table)
     screen.print(f"\nTokens: about {found.tokens:,}")
     if found.per_token is not None:
-        screen.print(
-            f"Characters a token: {found.per_token}, as TALLY_CHARACTERS_PER_TOKEN='{{\"default\": {found.per_token}}}'"
-        )
+        screen.print(f"Characters a token: {found.per_token}")
+        screen.print(f"To set it: TALLY_CHARACTERS_PER_TOKEN='{{\"default\": {found.per_token}}}'")
 
 
 def _text(file: Path) -> str:

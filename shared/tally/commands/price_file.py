@@ -12,6 +12,8 @@ from tally.pricing.form import PriceForm
 from tally.pricing.price import KINDS, Draft
 
 _PLAIN = ("provider", "model", "currency", "valid_from", "per_request", "per_image")
+# What answers say of a price besides.
+_ANSWERED = frozenset({"id", "origin", "created_at", "created_by", "replaces", "replaced_by", "retired_at"})
 COLUMNS = (*_PLAIN[:4], *KINDS, *_PLAIN[4:], "conditions")
 
 
@@ -29,7 +31,7 @@ def read(path: Path) -> list[Draft]:
     items = value.get("items", value.get("prices")) if isinstance(value, dict) else value
     if not isinstance(items, list):
         raise Malformed(f'{path} has no list of prices: expected [{{…}}, …] or {{"items": [{{…}}, …]}}.')
-    return [_draft(f"price {place}", form) for place, form in enumerate(items, 1)]
+    return [_draft(f"price {place}", _without_what_is_answered(form)) for place, form in enumerate(items, 1)]
 
 
 def _rows(path: Path, content: bytes) -> list[tuple[int, dict[str, Any]]]:
@@ -60,6 +62,10 @@ def _form(row: dict[str, str]) -> dict[str, Any]:
         pairs = (pair.partition("=") for pair in given["conditions"].split(";"))
         form["conditions"] = {name.strip(): value.strip() for name, _, value in pairs}
     return form
+
+
+def _without_what_is_answered(form: object) -> object:
+    return {name: form[name] for name in form.keys() - _ANSWERED} if isinstance(form, dict) else form
 
 
 def _draft(where: str, form: object) -> Draft:

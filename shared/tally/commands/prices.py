@@ -1,9 +1,8 @@
 """`tally prices`: what models cost."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
 prices = typer.Typer(no_args_is_help=True, help="Prices: what models cost, from when on.")
 _APPLICATION = "tally prices"
 _ACTOR = Principal("", "command line", frozenset())
+_ONCE = {"per_request": "a request", "per_image": "an image"}
 _File = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[FILE]",
+        metavar="FILE",
         help="Prices of your own: JSON as `POST /v1/prices` takes them, in a list; or CSV with the columns provider, "
         "model, currency, valid_from, input, cached_input, cache_write, output, reasoning (a million tokens), "
         "per_request, per_image, conditions (such as processing=batch).",
@@ -252,18 +252,13 @@ def _names(draft: "Draft") -> tuple[str, str, str, str, str]:
 
 def _rates(draft: "Draft") -> str:
     """Such as "USD input 2.5, output 10; above 200000: input 5; a request 0.01"."""
-    from tally.pricing.form import written
-
-    form: dict[str, Any] = written(draft)
+    form = draft.rates.form()
     parts = [_listed(form["per_million"])] if form["per_million"] else []
-    parts += [f"above {tier['above']}: {_listed(tier['per_million'])}" for tier in form["tiers"]]
-    parts += [f"{hours['from']}–{hours['to']} UTC: {_listed(hours['per_million'])}" for hours in form["hours"]]
-    if form["per_request"] is not None:
-        parts.append(f"a request {form['per_request']:f}")
-    if form["per_image"] is not None:
-        parts.append(f"an image {form['per_image']:f}")
+    parts += [f"above {tier['above']}: {_listed(tier['per_million'])}" for tier in form.get("tiers", ())]
+    parts += [f"{one['from']}–{one['to']} UTC: {_listed(one['per_million'])}" for one in form.get("hours", ())]
+    parts += [f"{what} {form[name]}" for name, what in _ONCE.items() if name in form]
     return f"{draft.currency} {'; '.join(parts)}"
 
 
-def _listed(rates: dict[str, Decimal]) -> str:
-    return ", ".join(f"{kind.replace('_', ' ')} {rate:f}" for kind, rate in rates.items())
+def _listed(rates: dict[str, str]) -> str:
+    return ", ".join(f"{kind.replace('_', ' ')} {rate}" for kind, rate in rates.items())

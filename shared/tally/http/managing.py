@@ -79,6 +79,14 @@ class Manage:
         """The answer of `work`, committed. It runs in a thread; what it raises rolls everything back."""
         return await run_in_threadpool(self._work, work)
 
+    async def alone(self, work: Callable[[Store], Answer]) -> Answer:
+        """The answer of `work`, which has transactions of its own. It runs in a thread."""
+        return await run_in_threadpool(self._alone, work)
+
+    def _alone(self, work: Callable[[Store], Answer]) -> Answer:
+        self.managing.guard.check()
+        return work(self.managing.store)
+
     def _work(self, work: Callable[[Act], Answer]) -> Answer:
         self.managing.guard.check()
         now = self.managing.clock.now()

@@ -4,8 +4,10 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import Literal, ParamSpec, TypeVar
 
 from tally.database import Store
 from tally.log import logger
@@ -20,6 +22,8 @@ _SECONDS = 20.0
 _MOST_OF_REASON = 500
 
 Outcome = Literal["told", "not told", "given up"]
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
 
 
 def tell(store: Store, function: str, *, private_webhooks: bool) -> Counter[Outcome]:
@@ -44,22 +48,50 @@ async def _tell(store: Store, function: str, *, private_webhooks: bool) -> Count
         "topic": TopicChannel(),
         "webhook": WebhookChannel(private=private_webhooks),
     }
-    try:
-        while time.monotonic() < until and (claimed := await asyncio.to_thread(outbox.claim, store)):
-            outcomes += Counter(await asyncio.gather(*(_attempt(store, function, tellers, one) for one in claimed)))
-    finally:
-        for teller in tellers.values():
-            await teller.close()
+    # A thread of its own: those of the event loop may all be waiting for names to be resolved.
+    with ThreadPoolExecutor(1) as database:
+        notes = _Notes(store, function, database)
+        try:
+            while time.monotonic() < until and (claimed := await notes.claim()):
+                attempts = (_attempt(tellers[one.channel], notes, one) for one in claimed)
+                for outcome in await asyncio.gather(*attempts, return_exceptions=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    outcomes[outcome] += 1
+        finally:
+            for teller in tellers.values():
+                await teller.close()
     return outcomes
 
 
-async def _attempt(store: Store, function: str, tellers: Mapping[Channel, Teller], delivery: Delivery) -> Outcome:
+async def _attempt(teller: Teller, notes: "_Notes", delivery: Delivery) -> Outcome:
     try:
-        await tellers[delivery.channel].tell(delivery)
+        await teller.tell(delivery)
     except NotTold as error:
-        return await asyncio.to_thread(_failed, store, function, delivery, error)
-    await asyncio.to_thread(outbox.told, store, delivery)
-    return "told"
+        return await notes.not_told(delivery, error)
+    return await notes.told(delivery)
+
+
+class _Notes:
+    """What is noted in the outbox, from a coroutine."""
+
+    def __init__(self, store: Store, function: str, executor: Executor) -> None:
+        self._store = store
+        self._function = function
+        self._executor = executor
+
+    async def claim(self) -> list[Delivery]:
+        return await self._run(outbox.claim, self._store)
+
+    async def told(self, delivery: Delivery) -> Outcome:
+        await self._run(outbox.told, self._store, delivery)
+        return "told"
+
+    async def not_told(self, delivery: Delivery, error: NotTold) -> Outcome:
+        return await self._run(_failed, self._store, self._function, delivery, error)
+
+    async def _run(self, work: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *given, **named))
 
 
 def _failed(store: Store, function: str, delivery: Delivery, error: NotTold) -> Outcome:

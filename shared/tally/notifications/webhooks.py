@@ -87,6 +87,8 @@ class WebhookChannel:
                 status = response.status
         except TimeoutError as error:
             raise NotTold(f"no answer within {SECONDS:.0f} s") from error
+        except aiohttp.InvalidURL as error:  # whose text may be the whole URL, which may be a secret
+            raise NotTold(f"the URL cannot be used: {error.description}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NotTold(f"{type(error).__name__}: {error}") from error
         if 300 <= status < 400:

@@ -3,8 +3,13 @@
 SELECT version FROM price_book;
 
 -- name: in_force
--- All prices that are not retired.
-SELECT id, origin, provider, model, conditions, currency, valid_from, rates FROM prices WHERE retired_at IS NULL;
+-- All prices that are not retired, as one JSON text: row by row they take the driver three times as long. Their starts
+-- are in microseconds since 1970.
+SELECT CAST(coalesce(json_agg(json_build_array(
+    id, origin, provider, model, conditions, currency, CAST(extract(epoch FROM valid_from) * 1000000 AS bigint), rates
+)), '[]') AS text)
+FROM prices
+WHERE retired_at IS NULL;
 
 -- name: turn
 -- For who changes prices: nobody stores a priced event until the transaction ends, and then with the changed ones.

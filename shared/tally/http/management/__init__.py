@@ -12,10 +12,10 @@ from tally.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
-from tally.http.management import audit_log, budgets, exchange_rates, prices
+from tally.http.management import audit_log, budgets, exchange_rates, prices, repricing
 from tally.http.refusals import refusals
 
-ROUTERS = (prices.router, exchange_rates.router, budgets.router, audit_log.router)
+ROUTERS = (repricing.router, prices.router, exchange_rates.router, budgets.router, audit_log.router)
 # Of every endpoint.
 _REFUSALS = refusals(
     Malformed, Unauthenticated, Forbidden, NotFound, PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable
