@@ -3,6 +3,9 @@
 - `date,base,quote,rate` and perhaps `source`, in any order
 - the European Central Bank's `Date,USD,JPY,…` (eurofxref.csv, eurofxref-hist.csv): what one euro is in each
 - the Bank of Russia's XML_daily.asp: what `Nominal` units of each currency are in roubles, with a decimal comma
+
+A bank has rates of its own currency only, and the one way between two others is by way of US dollars. So what a dollar
+is in each can be worked out from them, to 20 digits.
 """
 
 import csv
@@ -11,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from difflib import get_close_matches
+from fractions import Fraction
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -29,12 +33,13 @@ _NOT_KNOWN = frozenset({"", "N/A"})
 _CODE = re.compile(r"[A-Za-z]{3}")
 _LONG_DATE = "%d %B %Y"  # as in the bank's file of one day
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+_WORKED_OUT = Context(prec=20)
 
 Row = tuple[str, Mapping[str, Any]]  # where it is, and the fields of its rate
 
 
 def from_csv(
-    lines: Iterable[str], today: date, *, source: str | None, tell: Callable[[str], None]
+    lines: Iterable[str], today: date, *, source: str | None, with_usd: bool, tell: Callable[[str], None]
 ) -> Iterator[ExchangeRate]:
     """The rates of a CSV file.
 
@@ -42,17 +47,18 @@ def from_csv(
         lines: of the file.
         today: the day (UTC); a rate is known a day ahead at most.
         source: who says so, where the file does not; by default the bank, or that they were set by hand.
+        with_usd: whether what a dollar is in each currency is worked out from a bank's rates.
         tell: is told what was left out.
 
     Raises:
         Unprocessable: names the line and what is wrong with it.
     """
-    return _checked(_csv_rows(csv.reader(lines, skipinitialspace=True), source, tell), today)
+    return _checked(_csv_rows(csv.reader(lines, skipinitialspace=True), source, with_usd, tell), today)
 
 
-def from_xml(content: bytes, today: date, *, source: str | None) -> Iterator[ExchangeRate]:
+def from_xml(content: bytes, today: date, *, source: str | None, with_usd: bool) -> Iterator[ExchangeRate]:
     """The rates of a file of the Bank of Russia; arguments and errors as `from_csv`, naming the currency."""
-    return _checked(_xml_rows(content, source), today)
+    return _checked(_xml_rows(content, source or _RUSSIA, with_usd), today)
 
 
 def _checked(rows: Iterable[Row], today: date) -> Iterator[ExchangeRate]:
@@ -70,10 +76,10 @@ def _checked(rows: Iterable[Row], today: date) -> Iterator[ExchangeRate]:
         yield rate
 
 
-def _csv_rows(reader: Any, source: str | None, tell: Callable[[str], None]) -> Iterator[Row]:
+def _csv_rows(reader: Any, source: str | None, with_usd: bool, tell: Callable[[str], None]) -> Iterator[Row]:
     try:
         header = [name.strip() for name in next(reader, ())]
-        rows = _rows_below(header, source, tell)
+        rows = _rows_below(header, source, with_usd, tell)
         for cells in reader:
             if any(cells):
                 place = f"line {reader.line_num}"
@@ -85,7 +91,7 @@ def _csv_rows(reader: Any, source: str | None, tell: Callable[[str], None]) -> I
 
 
 def _rows_below(
-    header: Sequence[str], source: str | None, tell: Callable[[str], None]
+    header: Sequence[str], source: str | None, with_usd: bool, tell: Callable[[str], None]
 ) -> Callable[[str, Sequence[str]], Iterable[Mapping[str, Any]]]:
     """What makes rates of a row, from its place and its cells."""
     names = [name.lower() for name in header]
@@ -96,7 +102,7 @@ def _rows_below(
         former = [code for code in codes if code not in currencies()]
         if former:
             tell(f"Left out, since they are no currencies any more: {', '.join(former)}")
-        return _european_rows([name.upper() for name in header[1:]], source or _EUROPE)
+        return _european_rows([name.upper() for name in header[1:]], source or _EUROPE, with_usd)
     raise _refused(
         "line 1",
         f"expected the columns {', '.join(_COLUMNS)} (source may be left out), or Date and a column for each currency "
@@ -122,21 +128,34 @@ def _own_rows(names: Sequence[str], source: str) -> Callable[[str, Sequence[str]
     return rows
 
 
-def _european_rows(codes: Sequence[str], source: str) -> Callable[[str, Sequence[str]], Iterable[Mapping[str, Any]]]:
+def _european_rows(
+    codes: Sequence[str], source: str, with_usd: bool
+) -> Callable[[str, Sequence[str]], Iterable[Mapping[str, Any]]]:
     known = [(column, code) for column, code in enumerate(codes, 1) if code in currencies()]
 
-    def rows(place: str, cells: Sequence[str]) -> Iterable[Mapping[str, Any]]:
+    def rows(place: str, cells: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         if len(cells) > len(codes) + 1:
             raise _refused(place, f"has {len(cells)} columns, but the first line has {len(codes) + 1}")
         day = _day(cells[0].strip())
-        values = [(code, cells[column].strip()) for column, code in known if column < len(cells)]
-        return [
-            {"base": "EUR", "quote": code, "date": day, "rate": value, "source": source}
-            for code, value in values
-            if value not in _NOT_KNOWN
-        ]
+        found = {code: cells[column].strip() for column, code in known if column < len(cells)}
+        values = {code: value for code, value in found.items() if value not in _NOT_KNOWN}
+        for code, value in values.items():
+            yield {"base": "EUR", "quote": code, "date": day, "rate": value, "source": source}
+        if with_usd:  # each value was taken by now
+            yield from _of_a_dollar({code: 1 / Fraction(value) for code, value in values.items()}, day, source)
 
     return rows
+
+
+def _of_a_dollar(worth: Mapping[str, Fraction], day: str, source: str) -> Iterator[Mapping[str, Any]]:
+    """What a dollar is in each currency, from what one unit of each is worth in the bank's own."""
+    dollar = worth.get("USD")
+    if dollar is not None:
+        for code, one in worth.items():
+            if code != "USD":
+                share = dollar / one
+                rate = _WORKED_OUT.divide(Decimal(share.numerator), Decimal(share.denominator))
+                yield {"base": "USD", "quote": code, "date": day, "rate": rate, "source": f"{source}, worked out"}
 
 
 def _day(text: str) -> str:
@@ -147,7 +166,7 @@ def _day(text: str) -> str:
         return text
 
 
-def _xml_rows(content: bytes, source: str | None) -> Iterator[Row]:
+def _xml_rows(content: bytes, source: str, with_usd: bool) -> Iterator[Row]:
     try:
         root = ET.fromstring(content)  # noqa: S314 - whoever runs the command chose the file, and expat bounds entities
     except ET.ParseError as error:
@@ -155,11 +174,16 @@ def _xml_rows(content: bytes, source: str | None) -> Iterator[Row]:
     day = re.fullmatch(r"(\d\d)[./](\d\d)[./](\d{4})", root.get("Date", ""), re.ASCII)
     if root.tag != "ValCurs" or day is None:
         raise _refused("the file", f"is not a <ValCurs Date=…> as the {_RUSSIA} has it")
+    date_of_all = "-".join(reversed(day.groups()))
+    worth: dict[str, Fraction] = {}
     for currency in root.iter("Valute"):
         code = currency.findtext("CharCode", "")
         rate = _for_one(currency.findtext("Value", ""), currency.findtext("Nominal", ""))
-        fields = {"base": code, "quote": "RUB", "date": "-".join(reversed(day.groups())), "rate": rate}
-        yield f"<CharCode>{code[:10]}", {**fields, "source": source or _RUSSIA}
+        fields = {"base": code, "quote": "RUB", "date": date_of_all, "rate": rate, "source": source}
+        yield f"<CharCode>{code[:10]}", fields
+        worth[code.upper()] = Fraction(rate)  # which was taken by now
+    if with_usd:
+        yield from (("the file", fields) for fields in _of_a_dollar(worth, date_of_all, source))
 
 
 def _for_one(value: str, nominal: str) -> Decimal | str:

@@ -1,6 +1,6 @@
 """The one rule by which all costs are converted, in the database, against one that looks at every rate there is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.exchange_rates import Rate, Rates
 from tests.support.postgres import Server
-from tests.support.rate_oracle import Converted, Rates, convert
 
 FIRST = date(2026, 4, 27)
 CURRENCIES = ["USD", "EUR", "RUB", "JPY"]
 DAYS = [FIRST + timedelta(days=number) for number in range(8)]
 
 Asked = tuple[str, date]
+Known = Mapping[tuple[str, str, date], Decimal]  # by base, quote and date
+Converted = tuple[Fraction, date, str]  # what one unit is, of which day the rate is, by which way
 
 pairs = st.permutations(CURRENCIES).map(lambda one: (one[0], one[1]))
 keys = st.tuples(pairs, st.sampled_from(DAYS)).map(lambda one: (*one[0], one[1]))
@@ -36,7 +38,7 @@ def connection(postgres: Server) -> Iterator[psycopg.Connection]:
     postgres.drop(url)
 
 
-def fill(connection: psycopg.Connection, rates: Rates) -> None:
+def fill(connection: psycopg.Connection, rates: Known) -> None:
     connection.execute("TRUNCATE exchange_rates")
     rows = [(*key, rate) for key, rate in rates.items()]
     insert = "INSERT INTO exchange_rates (base, quote, date, rate, source) VALUES (%s, %s, %s, %s, 'test')"
@@ -50,7 +52,7 @@ def conversions(connection: psycopg.Connection, quote: str, asked: Sequence[Aske
         (quote, [base for base, _ in asked], [day for _, day in asked]),
     ).fetchall()
     found = {
-        (base, day): Converted(Fraction(multiplier) / Fraction(divisor), dated, way)
+        (base, day): (Fraction(multiplier) / Fraction(divisor), dated, way)
         for base, day, multiplier, divisor, dated, way in rows
     }
     assert len(found) == len(rows)
@@ -60,10 +62,11 @@ def conversions(connection: psycopg.Connection, quote: str, asked: Sequence[Aske
 @settings(max_examples=300, deadline=None)
 @given(some_rates, st.sampled_from([*CURRENCIES, "GEL"]), some_asked)
 def test_every_pair_and_day_is_converted_by_the_rule_to_the_last_digit(
-    connection: psycopg.Connection, rates: Rates, quote: str, asked: Sequence[Asked]
+    connection: psycopg.Connection, rates: Known, quote: str, asked: Sequence[Asked]
 ) -> None:
     fill(connection, rates)
-    expected = {(base, day): convert(rates, base, quote, day) for base, day in asked}
+    oracle = Rates(tuple(Rate(*key, rate) for key, rate in rates.items()))
+    expected = {(base, day): oracle.conversion(base, quote, day) for base, day in asked}
     assert conversions(connection, quote, asked) == {pair: one for pair, one in expected.items() if one is not None}
 
 
@@ -72,11 +75,11 @@ def test_of_two_rates_of_one_day_the_direct_one_counts(connection: psycopg.Conne
     over = {("EUR", "USD", FIRST): Decimal(2), ("USD", "RUB", FIRST): Decimal(40)}
     fill(connection, {**both, **over})
     asked = [("EUR", FIRST)]
-    assert conversions(connection, "RUB", asked)["EUR", FIRST] == Converted(Fraction(90), FIRST, "direct")
+    assert conversions(connection, "RUB", asked)["EUR", FIRST] == (Fraction(90), FIRST, "direct")
     fill(connection, {("RUB", "EUR", FIRST): Decimal("0.01"), **over})
-    assert conversions(connection, "RUB", asked)["EUR", FIRST] == Converted(Fraction(100), FIRST, "inverse")
+    assert conversions(connection, "RUB", asked)["EUR", FIRST] == (Fraction(100), FIRST, "inverse")
     fill(connection, over)
-    assert conversions(connection, "RUB", asked)["EUR", FIRST] == Converted(Fraction(80), FIRST, "cross")
+    assert conversions(connection, "RUB", asked)["EUR", FIRST] == (Fraction(80), FIRST, "cross")
 
 
 def test_a_newer_rate_wins_by_whichever_way_it_goes(connection: psycopg.Connection) -> None:
@@ -84,10 +87,10 @@ def test_a_newer_rate_wins_by_whichever_way_it_goes(connection: psycopg.Connecti
     old = {("EUR", "RUB", FIRST): Decimal(90)}
     over = {("USD", "EUR", day): Decimal("0.5"), ("USD", "RUB", day): Decimal(40)}
     fill(connection, {**old, **over})
-    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == Converted(Fraction(80), day, "cross")
+    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == (Fraction(80), day, "cross")
     half_old = {("USD", "EUR", FIRST): Decimal("0.5"), ("USD", "RUB", day): Decimal(40)}
     fill(connection, {**old, **half_old})
-    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == Converted(Fraction(90), FIRST, "direct")
+    assert conversions(connection, "RUB", [("EUR", day)])["EUR", day] == (Fraction(90), FIRST, "direct")
 
 
 def test_nothing_asked_for_is_nothing(connection: psycopg.Connection) -> None:

@@ -42,6 +42,7 @@ FORBIDDEN = [
     ("query", "INSERT INTO dimensions (kind, digest, value) VALUES ('user', gen_random_uuid(), 'x')"),
     ("query", "UPDATE api_tokens SET scopes = '{admin}'"),
     ("query", "DELETE FROM usage_events"),
+    ("query", "UPDATE exchange_rates SET rate = 1"),
     ("admin", "UPDATE usage_events SET cost = 0"),
     ("admin", "DELETE FROM audit_log"),
     ("admin", "SELECT secret FROM webhooks"),

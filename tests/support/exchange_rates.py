@@ -8,6 +8,8 @@ from fractions import Fraction
 
 from tests.support.postgres import execute
 
+_WAYS = {1: "direct", 2: "inverse", 3: "cross"}
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -26,15 +28,22 @@ class Rates:
     known: tuple[Rate, ...] = ()
 
     def factor(self, base: str, quote: str, day: date) -> tuple[Fraction, date] | None:
-        """What one `base` is worth in `quote`, and of when the rate is. The newest way wins, then the shortest."""
+        """What one `base` is worth in `quote`, and of when the rate is."""
+        found = self.conversion(base, quote, day)
+        return None if found is None else found[:2]
+
+    def conversion(self, base: str, quote: str, day: date) -> tuple[Fraction, date, str] | None:
+        """The same, and which way it goes. The newest way wins, then the shortest."""
+        if base == quote:
+            return Fraction(1), day, "same"
         ways = [*self._between(base, quote, day)]
         for one, first_date, _ in self._newest(base, "USD", day):
             for other, second_date, _ in self._newest("USD", quote, day):
                 ways.append((one * other, min(first_date, second_date), 3))
         if not ways:
             return None
-        factor, dated, _ = min(ways, key=lambda way: (-way[1].toordinal(), way[2]))
-        return factor, dated
+        factor, dated, steps = min(ways, key=lambda way: (-way[1].toordinal(), way[2]))
+        return factor, dated, _WAYS[steps]
 
     def _between(self, base: str, quote: str, day: date) -> Iterable[tuple[Fraction, date, int]]:
         for one in self.known:

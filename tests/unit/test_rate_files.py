@@ -37,7 +37,7 @@ def told(rates: Iterator[ExchangeRate]) -> list[Read]:
 def csv(text: str, source: str | None = None) -> list[Read]:
     """What is read of a CSV file in which nothing is left out."""
     left_out: list[str] = []
-    found = told(from_csv(io.StringIO(text, newline=""), TODAY, source=source, tell=left_out.append))
+    found = told(from_csv(io.StringIO(text, newline=""), TODAY, source=source, with_usd=False, tell=left_out.append))
     assert left_out == []
     return found
 
@@ -54,7 +54,7 @@ def test_own_columns_may_be_in_any_order_with_or_without_a_source() -> None:
 
 def test_the_european_central_bank_has_a_column_for_each_currency_and_gaps() -> None:
     left_out: list[str] = []
-    rates = told(from_csv(io.StringIO(EUROPE), TODAY, source=None, tell=left_out.append))
+    rates = told(from_csv(io.StringIO(EUROPE), TODAY, source=None, with_usd=False, tell=left_out.append))
     bank = "European Central Bank"
     assert rates == [
         ("EUR", "USD", "2026-05-04", Decimal("1.0912"), bank),
@@ -77,10 +77,31 @@ def test_its_file_of_one_day_writes_the_month_out() -> None:
 
 
 def test_the_bank_of_russia_has_roubles_for_so_many_units_with_a_decimal_comma() -> None:
-    assert told(from_xml(RUSSIA, TODAY, source=None)) == [
+    assert told(from_xml(RUSSIA, TODAY, source=None, with_usd=False)) == [
         ("USD", "RUB", "2026-05-05", Decimal("80.5012"), "Bank of Russia"),
         ("JPY", "RUB", "2026-05-05", Decimal("0.519275"), "Bank of Russia"),
         ("UZS", "RUB", "2026-05-05", Decimal("0.00664321"), "Bank of Russia"),
+    ]
+
+
+def test_what_a_dollar_is_in_each_currency_is_worked_out_where_wanted() -> None:
+    """Over euros 1 USD is 90 / 1.25 RUB and 0.8 / 1.25 GBP; over roubles 80 / 0.5 JPY, and 80 / 12 CNY to 20 digits."""
+    europe = "Date,USD,RUB,GBP\n2026-05-01,1.25,90,0.8\n2026-04-30,N/A,90,0.8\n"
+    rates = told(from_csv(io.StringIO(europe), TODAY, source=None, with_usd=True, tell=print))
+    assert [rate for rate in rates if rate[0] == "USD"] == [
+        ("USD", "RUB", "2026-05-01", Decimal(72), "European Central Bank, worked out"),
+        ("USD", "GBP", "2026-05-01", Decimal("0.64"), "European Central Bank, worked out"),
+    ]
+    assert len(rates) == 5 + 2
+    values = {"USD": (1, "80,0"), "JPY": (100, "50"), "CNY": (1, "12")}
+    currencies = "".join(
+        f"<Valute><CharCode>{code}</CharCode><Nominal>{nominal}</Nominal><Value>{value}</Value></Valute>"
+        for code, (nominal, value) in values.items()
+    )
+    russia = f'<ValCurs Date="01.05.2026">{currencies}</ValCurs>'.encode()
+    assert told(from_xml(russia, TODAY, source="bank", with_usd=True))[3:] == [
+        ("USD", "JPY", "2026-05-01", Decimal(160), "bank, worked out"),
+        ("USD", "CNY", "2026-05-01", Decimal("6.6666666666666666667"), "bank, worked out"),
     ]
 
 
@@ -121,7 +142,7 @@ def test_a_bad_line_is_named_with_what_is_wrong(text: str, said: str) -> None:
 def test_a_file_in_another_encoding_is_said_to_be_none_of_text() -> None:
     lines = io.TextIOWrapper(io.BytesIO(HEADER.encode() + "2026-05-01,USD,RUB,80,Банк".encode("cp1251")), "utf-8")
     with pytest.raises(Unprocessable, match="is not text in UTF-8"):
-        list(from_csv(lines, TODAY, source=None, tell=print))
+        list(from_csv(lines, TODAY, source=None, with_usd=False, tell=print))
 
 
 @pytest.mark.parametrize(
@@ -140,5 +161,5 @@ def test_a_file_in_another_encoding_is_said_to_be_none_of_text() -> None:
 )  # fmt: skip
 def test_a_file_of_the_bank_of_russia_that_cannot_be_read_is_said_where(old: bytes, new: bytes, said: str) -> None:
     with pytest.raises(Unprocessable) as refused:
-        told(from_xml(RUSSIA.replace(old, new), TODAY, source=None))
+        told(from_xml(RUSSIA.replace(old, new), TODAY, source=None, with_usd=False))
     assert str(refused.value).startswith(said)

@@ -77,14 +77,22 @@ def load(
             metavar="TEXT", help="Who says so, where the file does not.", show_default="the bank, or set by hand"
         ),
     ] = None,
+    with_usd: Annotated[
+        bool,
+        typer.Option(
+            "--with-usd",
+            help="Work out from a bank's rates what a dollar is in each currency, and set that too: amounts are "
+            "converted by way of dollars only.",
+        ),
+    ] = False,
 ) -> None:
     """Set all exchange rates of a file, or none where one of them is at fault.
 
     - `tally rates import rates.csv`: its first line is `date,base,quote,rate,source`, a later one
       `2026-05-01,USD,RUB,80.5,our bank`
 
-    - `tally rates import eurofxref-hist.csv`: all rates of the European Central Bank since 1999, as it publishes them
-      (`Date,USD,JPY,…`); also the file of one day, `eurofxref.csv`
+    - `tally rates import eurofxref-hist.csv --with-usd`: all rates of the European Central Bank since 1999, as it
+      publishes them (`Date,USD,JPY,…`); also the file of one day, `eurofxref.csv`
 
     - `curl -sS https://www.cbr.ru/scripts/XML_daily.asp | tally rates import -`: those of the Bank of Russia for a day
 
@@ -97,7 +105,7 @@ def load(
     with opened(with_database(), _APPLICATION) as store:
         today = Clock(store).now().date()
         with _opened(file) as content, store.transaction() as connection:
-            for some in _batches(_rates_of(content, today, source)):
+            for some in _batches(_rates_of(content, today, source, with_usd)):
                 changed += sum(one.changed for one in set_rates(connection, _ACTOR, some))
                 read += len(some)
     typer.echo(f"{read} exchange rates read, {changed} of them new or changed.")
@@ -180,14 +188,14 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         yield content
 
 
-def _rates_of(content: BinaryIO, today: date, source: str | None) -> "Iterator[ExchangeRate]":
+def _rates_of(content: BinaryIO, today: date, source: str | None, with_usd: bool) -> "Iterator[ExchangeRate]":
     from tally.rate_files import from_csv, from_xml
 
     buffered = io.BufferedReader(content)  # type: ignore[type-var]
     if buffered.peek(1).lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(b"<"):
-        return from_xml(buffered.read(), today, source=source)
+        return from_xml(buffered.read(), today, source=source, with_usd=with_usd)
     lines = io.TextIOWrapper(buffered, "utf-8-sig", newline="")
-    return from_csv(lines, today, source=source, tell=lambda message: typer.echo(message, err=True))
+    return from_csv(lines, today, source=source, with_usd=with_usd, tell=lambda message: typer.echo(message, err=True))
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
