@@ -37,7 +37,7 @@ def database(bench: Bench, name: str) -> Database:
     return made
 
 
-def recorder(database: Database) -> Recorder:
+def recorder(database: Database, made: type[Recorder] = Recorder) -> Recorder:
     """As `record` makes it, but with the one connection that is measured."""
     settings = takers.settings_of(database)
-    return Recorder(Store(settings, "tally benchmark", pool_size=1, options=RECORDER_OPTIONS), _RETENTION_DAYS)
+    return made(Store(settings, "tally benchmark", pool_size=1, options=RECORDER_OPTIONS), _RETENTION_DAYS)

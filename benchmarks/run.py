@@ -23,6 +23,7 @@ QUICK_EVENTS = (50_000, 200_000)
 def main() -> int:
     from benchmarks import (
         ceiling,
+        costing,
         folding,
         ingest_chain,
         machine,
@@ -36,7 +37,7 @@ def main() -> int:
     from benchmarks.harness import Bench, Benchmark, Result
     from tally.local.postgres import EmbeddedPostgres
 
-    benchmarks: list[Benchmark] = [record_single, record_batch, ingest_chain, recorder_copy, folding, queries]
+    benchmarks: list[Benchmark] = [record_single, record_batch, ingest_chain, recorder_copy, costing, folding, queries]
     options = _options([benchmark.NAME for benchmark in benchmarks])
     chosen = [benchmark for benchmark in benchmarks if benchmark.NAME in (options.only or benchmark.NAME)]
     runs, seconds = (QUICK_RUNS, QUICK_SECONDS) if options.quick else (RUNS, SECONDS)
