@@ -79,12 +79,14 @@ CREATE TABLE exchange_rates (
 -- rate between the two (`way` is direct), then one the other way round (inverse), then by way of US dollars (cross), as
 -- old as its older half. What is in `quote` already stays as it is (same). A pair and day without any rate has no row.
 --
--- Of each leg, the rates from the last one before the days asked for to the last day are read once and spread over the
+-- In PL/pgSQL, so that it is planned once a connection and costs nothing where nothing is asked. Of each leg, the rates from the last one before the days asked for to the last day are read once and spread over the
 -- days on which they count; grouped by day, not joined, since the planner cannot know how few they are.
 CREATE FUNCTION conversions(quote text, bases text[], days date[])
 RETURNS TABLE (base text, day date, multiplier numeric, divisor numeric, dated date, way text)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH wanted AS MATERIALIZED (
         SELECT DISTINCT pair.base, pair.day FROM unnest(bases, days) AS pair (base, day)
     ), bounds AS MATERIALIZED (
@@ -160,7 +162,8 @@ BEGIN ATOMIC
     SELECT wanted.base, wanted.day, 1, 1, wanted.day, 'same'
     FROM wanted
     WHERE wanted.base = conversions.quote;
-END;
+END
+$$;
 
 -- Events to be priced again with the prices in force, those from `lower_time` up to `upper_time` of a provider and a model
 -- where given. Events behind `until_seq` were stored with them anyway. It goes on behind (`at_time`, `at_seq`); `changes`

@@ -293,7 +293,8 @@ def test_while_events_are_stored_and_folded_and_prices_change_every_figure_stays
         finally:
             over.set()
         folding.result()
-        assert assert_parts_are_the_whole(store)["requests"] == 600 + recording.result()
+        recorded = recording.result()
+        assert assert_parts_are_the_whole(store)["requests"] == 600 + recorded
 
 
 def test_two_at_once_do_the_work_once(store: Store, priced: Mapping[str, int]) -> None:

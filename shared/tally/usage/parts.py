@@ -96,7 +96,7 @@ def parameter(name: str) -> ColumnElement[Any]:
 def _columns(side: Side) -> Sequence[str]:
     """The columns of the parts that the figures need."""
     if side.of == "costs":
-        return columns_of_costs()
+        return columns_of_costs(side.measures)
     names = columns_of_calls(side.measures, binned=side.binned)
     return [*names, "weight"] if side.as_of and side.binned else names
 

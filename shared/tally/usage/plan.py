@@ -4,17 +4,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tally.cubes import CUBES, FINE_FIRST, HISTOGRAM, Cube, Grain, Kind
+from tally.cubes import (
+    CUBES,
+    CURRENCY_KEY,
+    FINE_FIRST,
+    HISTOGRAM,
+    LIST_CURRENCY_KEY,
+    OWN_CURRENCIES,
+    Cube,
+    Grain,
+    Kind,
+)
 from tally.usage.coverage import Coverage, Span, cover, segments
-from tally.usage.spec import PERCENTILES, STATUS_CLASS, UNIQUES, Spec, is_of_costs
+from tally.usage.spec import (
+    AMOUNTS,
+    COUNTS_OF_COSTS,
+    OF_COMPARED,
+    PERCENTILES,
+    STATUS_CLASS,
+    UNIQUES,
+    Spec,
+    is_of_costs,
+)
 
 # Not every cube is kept with the first of these grains, and one with more keys may have more rows than a narrow one has
 # in all of its finer buckets.
 _OF_ONE_NAME: Sequence[tuple[Grain, Grain]] = (("month", "day"), ("quarter_day", "hour"))
 # Percentiles of up to so long a range are exact, of raw events; those of longer ones come from histograms.
 EXACT_PERCENTILES = timedelta(hours=2)
-# What every question about costs reads. All cubes of costs have it.
-_OF_COSTS = ("billed_requests", "cost", "cost_usd", "cost_rub", "list_cost", "currency_key", "list_currency_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +103,22 @@ def columns_of_calls(measures: Sequence[str], *, binned: bool) -> list[str]:
     return [*names]
 
 
-def columns_of_costs() -> Sequence[str]:
+def columns_of_costs(measures: Sequence[str]) -> list[str]:
     """The columns of events and cubes that measures of costs are made of, and the UTC `day` that they are of."""
-    return (*_OF_COSTS, "day")
+    names: dict[str, None] = {CURRENCY_KEY: None, "day": None}
+    for measure in measures:
+        name, _, code = measure.partition(":")
+        if name in COUNTS_OF_COSTS:
+            names["billed_requests"] = None
+        if name in OF_COMPARED:
+            names[LIST_CURRENCY_KEY] = None
+        if name == "list_cost":
+            names["list_cost"] = None
+        elif name in AMOUNTS:
+            names["cost"] = None
+            if code in OWN_CURRENCIES:
+                names[f"cost_{code.lower()}"] = None
+    return [*names]
 
 
 def _is_short(span: Span) -> bool:

@@ -12,11 +12,11 @@ LABEL = "label:"
 PERCENTILES = {"p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99"}
 # Counts of distinct keys, "no value" not counted.
 UNIQUES = {"unique_users": "user_key", "unique_routes": "route_key"}
-# Of what calls cost, whatever the currency.
-COST_COUNTS = ("unpriced_requests", "compared_requests")
-# The same in a currency: `cost:USD`.
+# Of what calls cost: amounts in a currency, such as `cost:USD`, and numbers of requests.
 AMOUNTS = ("cost", "sent_cost", "list_cost")
-COUNTS_OF_A_CURRENCY = ("unconverted", "older_rate")
+COUNTS_OF_COSTS = ("unpriced_requests", "compared_requests", "unconverted", "older_rate")
+# Of those only whose sender said what they cost while a price is known as well.
+OF_COMPARED = ("sent_cost", "list_cost", "compared_requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,4 @@ class Spec:
 
 def is_of_costs(measure: str) -> bool:
     """Whether a measure comes from costs, not from calls."""
-    return ":" in measure or measure in COST_COUNTS
+    return ":" in measure or measure in COUNTS_OF_COSTS
