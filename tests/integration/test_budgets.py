@@ -315,7 +315,8 @@ def test_one_that_takes_too_long_is_logged_and_those_that_it_was_asked_with_go_o
 
 def forbidding(store: Store, call_of: Subject) -> list[str]:
     with store.connect() as connection:
-        return [one.budget.name for one in hard.forbidding(connection, storage.every(connection), call_of, NOW)]
+        found = hard.counting(connection, storage.every(connection), call_of, NOW)
+        return [one.budget.name for one in found if one.is_exhausted]
 
 
 def test_a_hard_budget_forbids_calls_of_its_subject_from_when_all_of_it_is_spent(store: Store) -> None:

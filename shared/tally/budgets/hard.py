@@ -9,8 +9,8 @@ from tally.budgets.budget import Budget, Standing, Subject
 from tally.budgets.spending import alike, standings
 
 
-def forbidding(connection: Connection, budgets: Iterable[Budget], call: Subject, now: datetime) -> list[Standing]:
-    """The hard budgets among `budgets` that forbid a call now, since all of their amount is spent.
+def counting(connection: Connection, budgets: Iterable[Budget], call: Subject, now: datetime) -> list[Standing]:
+    """How the hard budgets among `budgets` stand that a call counts for.
 
     A budget counts for a call that has everything which the budget names: one of a user in an organization only for
     calls with both, one of a model only for calls whose model is known beforehand.
@@ -25,6 +25,5 @@ def forbidding(connection: Connection, budgets: Iterable[Budget], call: Subject,
         QuestionTooLarge: the time limit.
         ValueError: the time zone of one is not known.
     """
-    counting = [budget for budget in budgets if budget.hard and budget.subject.covers(call)]
-    found = [one for group in alike(counting, now) for one in standings(connection, group)]
-    return [one for one in found if one.is_exhausted]
+    concerned = [budget for budget in budgets if budget.hard and budget.subject.covers(call)]
+    return [one for group in alike(concerned, now) for one in standings(connection, group)]

@@ -33,6 +33,7 @@ _TAGS = [
     {"name": "system B", "description": "The bot platform's activity, accounts and diagnostics."},
     {"name": "system C", "description": "The generator's statistics, records and forecast."},
     {"name": "system D", "description": "The API gateway's statistics of calls, tokens and routes."},
+    {"name": "limits", "description": "Whether a call may be made. Scope `limits`."},
     {"name": "management", "description": "Prices, exchange rates, budgets, and who changed them. Scope `admin`."},
     {"name": "health", "description": "For whoever watches the functions. No token."},
 ]

@@ -16,6 +16,7 @@ from tally.http.endpoints import (
     forecast,
     gateway,
     generator,
+    limits,
     usage,
 )
 from tally.http.refusals import refusals
@@ -29,6 +30,7 @@ ROUTERS = (
     generator.router,
     gateway.router,
     event_lists.router,
+    limits.router,
 )
 # Of every endpoint; some have more.
 _REFUSALS = refusals(Malformed, Unauthenticated, Forbidden, QuestionTooLarge, Unavailable)
