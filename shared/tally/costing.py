@@ -6,7 +6,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
-from tally.estimation import Estimation
 from tally.event import UsageEvent
 from tally.pricing.book import Book
 from tally.pricing.price import cost_of
@@ -36,14 +35,6 @@ class Pricing:
             return None
         amount = cost_of(price, event)
         return None if amount is None else Priced(price.id, amount, price.currency)
-
-
-@dataclass(frozen=True, slots=True)
-class Costing:
-    """How the tokens of events are estimated, and the prices in force; None where no event needs them."""
-
-    estimation: Estimation
-    pricing: Pricing | None
 
 
 def has_price(event: UsageEvent) -> bool:

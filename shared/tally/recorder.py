@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tally import intake, jsontext, partitions, prices
-from tally.costing import Costing, Pricing, has_price
+from tally.costing import Pricing, has_price
 from tally.database import PartitionMissing, PricesChanged, QuestionTooLarge, Store, statement
 from tally.dimensions import CURRENCY, Dimensions, Value
 from tally.errors import DataRefused, FieldError, RequestError, StoreUnavailable
 from tally.estimation import Estimation
 from tally.event import UsageEvent, Window
 from tally.message import SOURCE, TENANT, Message
-from tally.rows import Received, scoped_values, to_row, unscoped_values
+from tally.rows import Costing, Received, scoped_values, to_row, unscoped_values
 
 DEFAULT_SOURCE = "pubsub"
 MAX_NAME = 200

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tally.costing import Costing, Pricing, counted, has_price
+from tally.costing import Pricing, counted, has_price
 from tally.dimensions import CURRENCY, KIND_OF_FIELD, SENDER, Value
 from tally.estimation import Estimation
 from tally.event import TOKEN_COUNTS, UsageEvent
@@ -34,6 +34,14 @@ class Received:
     tenant: str
     received_at: datetime
     index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Costing:
+    """How the tokens of events are estimated, and the prices in force; None where no event needs them."""
+
+    estimation: Estimation
+    pricing: Pricing | None
 
 
 def dedupe_key(event_id: str) -> str:

@@ -42,6 +42,12 @@ def stored(stack: Stack) -> None:
         'INSERT INTO budgets (id, name, amount, currency, "window", timezone, thresholds, hard)'
         f" VALUES ('{budget_id['example']}', 'b', 1, 'USD', 'day', 'UTC', '{{50}}', false)",
     )
+    [repricing_id] = PATHS["/v1/prices/reprice/{repricing_id}"]["get"]["parameters"]
+    execute(
+        stack.database_url,
+        "INSERT INTO repricings (id, created_by, until_seq, finished_at)"
+        f" VALUES ('{repricing_id['example']}', 'tests', 0, now())",
+    )
 
 
 def function_of(stack: Stack, path: str) -> Function:

@@ -17,13 +17,12 @@ from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from tally.costing import Costing
 from tally.database import Store, statements
 from tally.dimensions import Dimensions
 from tally.errors import DataRefused, StoreUnavailable
 from tally.estimation import Estimation
 from tally.recorder import RECORDER_OPTIONS, Contents, Outcome, Recorder
-from tally.rows import dedupe_key
+from tally.rows import Costing, dedupe_key
 from tally.settings import Settings
 from tests.support.events import random_event, random_events
 from tests.support.functions import write_json

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tally.costing import Costing
 from tally.dimensions import Value
 from tally.estimation import Estimation
 from tally.event import UsageEvent
-from tally.rows import Received, dedupe_key, scoped_values, to_row, unscoped_values
+from tally.rows import Costing, Received, dedupe_key, scoped_values, to_row, unscoped_values
 
 RECEIVED = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -22,9 +22,9 @@ from tally.database import PricesChanged, Store, array_text, statement
 from tally.dimensions import CURRENCY, Dimensions
 from tally.errors import NotFound
 from tally.event import UsageEvent
+from tally.folding import folding_of_costs
 from tally.principal import Principal
 from tally.repricing.changes import Amount, Changes
-from tally.rollup import folding_of_costs
 
 KIND = "repricing"
 EVENTS_A_BATCH = 2000

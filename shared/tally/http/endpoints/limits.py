@@ -22,12 +22,7 @@ router = APIRouter(tags=["limits"])
 _EXAMPLE = {
     "allowed": True,
     "reason": None,
-    "token": {
-        "id": "0197b0a5-6a5e-7c3f-9d8a-0f4e2b1c7d6e",
-        "name": "gateway of acme",
-        "team_id": "red",
-        "scopes": ["ingest"],
-    },
+    "token": None,
     "limits": [
         {
             "name": "acme a month",
@@ -38,6 +33,7 @@ _EXAMPLE = {
         }
     ],
 }
+_DENIED = _EXAMPLE | {"allowed": False, "reason": "budget"}
 _TEXT = Field(None, min_length=1, max_length=2000)
 
 
@@ -69,7 +65,7 @@ async def _checker(request: Request) -> Ask:
     "/v1/limits/check",
     responses=example(_EXAMPLE)
     | refusals(Malformed, NotFound, PayloadTooLarge, UnsupportedMediaType, Unprocessable)
-    | {429: {"description": "A hard budget is spent: the same with `allowed` false, and `Retry-After`."}},
+    | {429: {**example(_DENIED)[200], "description": "A hard budget is spent; `Retry-After` says until when."}},
     openapi_extra=body_of(CallForm, {"organization_id": "acme", "model": "gpt-4o"}),
 )
 async def check_limits(ask: Annotated[Ask, Depends(_checker)], request: Request) -> JsonAnswer:
