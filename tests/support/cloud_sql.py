@@ -6,9 +6,11 @@ and `generateEphemeralCert`.
 """
 
 import asyncio
+import errno
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,7 @@ from google.auth.credentials import Credentials, Scoped
 from tally.local.ports import HOST
 
 INSTANCE = "example-project:europe-west1:tally"
+_DOOR_SECONDS = 20
 _DOOR_PORT = 3307  # of every instance; the connector knows no other
 _LOGIN = "https://www.googleapis.com/auth/sqlservice.login"
 
@@ -84,13 +87,24 @@ class CloudSql:
         site = web.TCPSite(runner, HOST, 0)
         await site.start()
         self.url = f"http://{HOST}:{runner.addresses[0][1]}"
-        door = await asyncio.start_server(self._pass, HOST, _DOOR_PORT, ssl=self._context())
+        door = await self._open_door()
 
         async def stop() -> None:
             door.close()
             await runner.cleanup()
 
         return stop
+
+    async def _open_door(self) -> asyncio.Server:
+        """The port may still belong to a test that has just ended."""
+        deadline = time.monotonic() + _DOOR_SECONDS
+        while True:
+            try:
+                return await asyncio.start_server(self._pass, HOST, _DOOR_PORT, ssl=self._context())
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
 
     async def _settings(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer admin"

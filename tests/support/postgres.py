@@ -89,7 +89,7 @@ class Server:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
     def _create(self, name: str, template: str) -> str:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         with psycopg.connect(self._postgres.url, autocommit=True) as connection:
             connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         return make_url(self._postgres.url).set(database=name).render_as_string(hide_password=False)

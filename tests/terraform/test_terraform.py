@@ -26,8 +26,6 @@ VARIABLES = {
 }
 DEPLOYED = ("small", "production")
 SERVICES = ("admin", "ingest", "query", "record")
-# These tests give every variable themselves, so once is enough.
-GIVE_ALL = {"monitoring.tftest.hcl", "refusals.tftest.hcl", "service.tftest.hcl"}
 PUBSUB = "Pub/Sub"  # its own account in the project
 
 Grant = tuple[str, str, str]
@@ -44,15 +42,10 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
 
 
 @pytest.fixture(scope="session")
-def own_tests(terraform: Terraform) -> Iterator[Mapping[str, Future[CompletedProcess[str]]]]:
-    """`terraform test` with each file of variables; it takes longest, so it runs beside the other tests."""
-    files = sorted(path.name for path in (ROOT / "terraform" / "tests").glob("*.tftest.hcl"))
-    filters = {"small": (), "production": [f"-filter=tests/{name}" for name in files if name not in GIVE_ALL]}
-    with ThreadPoolExecutor(len(filters)) as pool:
-        yield {
-            name: pool.submit(terraform.run, "test", "-no-color", f"-var-file={VARIABLES[name]}", *chosen)
-            for name, chosen in filters.items()
-        }
+def own_tests(terraform: Terraform) -> Iterator[Future[CompletedProcess[str]]]:
+    """`terraform test`, whose runs give what differs from the small set-up. It takes longest: beside other tests."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(terraform.run, "test", "-no-color", f"-var-file={VARIABLES['small']}")
 
 
 @pytest.fixture(scope="session")
@@ -87,9 +80,8 @@ def test_it_is_valid(terraform: Terraform) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", DEPLOYED)
-def test_its_own_tests_pass(own_tests: Mapping[str, Future[CompletedProcess[str]]], name: str) -> None:
-    done = own_tests[name].result()
+def test_its_own_tests_pass(own_tests: Future[CompletedProcess[str]]) -> None:
+    done = own_tests.result()
     assert done.returncode == 0, done.stdout + done.stderr
 
 
