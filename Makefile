@@ -39,7 +39,7 @@ up: $(USER_SET) ## Start Tally on this machine with sample data (PORT=8080 DATA_
 	@exec $(TALLY) up
 
 test: $(DEV_SET) ## Run all tests, a file on each core (ARGS="-k name" passes options to pytest; -n 0: one process)
-	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadgroup --ignore $(ONE_ID) $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --ignore $(ONE_ID) $(ARGS) || [ $$? -eq 5 ]
 	@$(PYTHON) -m pytest $(ONE_ID) $(ARGS) || [ $$? -eq 5 ]
 
 check: $(DEV_SET) $(CHECKOV_SET) ## Check format, lint, types, import rules, dependencies, migrations, Terraform, Dockerfile

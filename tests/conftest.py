@@ -19,13 +19,20 @@ from tests.support.logs import Log
 from tests.support.postgres import Server, running_server, settings_of
 
 _FOREIGN = ("TALLY_", "PUBSUB_")
+_LONGEST = ("terraform", "image", "test_stack.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one process, since they share functions and databases. Those of deploy do not."""
+    """The tests of a file run in one process, since they share functions and databases. Those of deploy do not.
+
+    Those of Terraform share plans over their files, which take a minute to make. What takes longest comes first, so
+    that no process has it left when the others are done.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in _LONGEST and item.path.name not in _LONGEST)
     for item in items:
-        if item.path.parent.name != "deploy":
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+        folder = item.path.parent
+        if folder.name != "deploy":
+            item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "terraform" else item.path)))
 
 
 @pytest.fixture(autouse=True)
