@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tally import prices
-from tally.database import Store
+from tally.database import QuestionTooLarge, Store
 from tally.errors import StoreUnavailable
 from tally.pricing.price import OWN, Draft, Rates
 from tally.principal import Principal
@@ -151,8 +151,7 @@ def test_what_a_preview_says_is_what_is_done(store: Store, database_url: str, pr
     before, costs_before = assert_parts_are_the_whole(store), of_events(database_url)
     set_price(store, draft("small", input="4", output="10"), replaces=priced["small"])
     set_price(store, draft("unheard-of", input="1", output="1"))
-    preview = work.preview(store, Scope(), 60)
-    assert preview is not None
+    preview = work.preview(store, Scope())
     assert of_events(database_url) == costs_before
 
     done = reprice(store, events_a_batch=70)
@@ -227,7 +226,7 @@ def test_a_crash_in_the_middle_changes_a_whole_number_of_batches_and_the_rest_fo
     store: Store, database_url: str, priced: Mapping[str, int]
 ) -> None:
     set_price(store, draft("small", input="4", output="12"), replaces=priced["small"])
-    expected = work.preview(store, Scope(), 60)
+    expected = work.preview(store, Scope())
     with store.transaction() as connection:
         repricing_id = work.begin(connection, FINANCE, Scope())
     # The third batch meets an event whose change is refused, after its costs were taken off the cubes.
@@ -299,7 +298,7 @@ def test_while_events_are_stored_and_folded_and_prices_change_every_figure_stays
 
 def test_two_at_once_do_the_work_once(store: Store, priced: Mapping[str, int]) -> None:
     set_price(store, draft("small", input="4", output="12"), replaces=priced["small"])
-    expected = work.preview(store, Scope(), 60)
+    expected = work.preview(store, Scope())
     with store.transaction() as connection:
         repricing_id = work.begin(connection, FINANCE, Scope())
     with ThreadPoolExecutor(3) as pool:
@@ -320,3 +319,9 @@ def test_who_repriced_what_is_in_the_audit_log(store: Store, database_url: str, 
     assert [(action, actor) for action, actor, _ in found] == [("begin", "finance"), ("finish", "finance")]
     assert found[0][2]["model"] == "small"
     assert len(found[1][2]["changes"]) == len(done.changes) > 0
+
+
+def test_a_preview_that_takes_too_long_says_what_to_ask_instead(store: Store, priced: Mapping[str, int]) -> None:
+    assert priced
+    with pytest.raises(QuestionTooLarge, match="from and to"):
+        work.preview(store, Scope(), seconds=0)

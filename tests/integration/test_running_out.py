@@ -106,6 +106,6 @@ def test_who_sees_only_its_own_is_told_of_its_own_budget(store: Store) -> None:
 def test_a_budget_of_a_token_counts_for_its_hash(store: Store) -> None:
     token = tokens.register(store, "t", ["ingest"], HASH)
     make(store, token_id=token.id, window="total", amount="1600", currency="USD")
-    assert asked(store, token=HASH) is not None
+    assert asked(store, token=HASH) == asked(store, token=HASH.upper()) is not None
     assert asked(store, model="m") is None
     assert asked(store, route="/x") is None

@@ -53,7 +53,7 @@ def _subject(principal: Principal, filters: Mapping[str, Sequence[str]]) -> dict
     for dimension, values in filters.items():
         if dimension not in _DIMENSIONS or len(values) != 1 or not values[0]:
             return None
-        subject[dimension] = values[0]
+        subject[dimension] = values[0].lower() if dimension == "token" else values[0]
     if "read:all" not in principal.scopes:
         own = {"organization_id": principal.organization_id, "user_id": principal.user_id}
         subject |= {name: value for name, value in own.items() if value is not None}

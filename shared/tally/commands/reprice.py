@@ -19,8 +19,6 @@ _APPLICATION = "tally prices"
 _ACTOR = Principal("", "command line", frozenset())
 # Of one go; between two of them the progress is shown.
 _SECONDS = 1.0
-# No preview takes so long.
-_A_DAY = 86_400.0
 _COLUMNS = ("provider", "model", "month", "currency", "events", "old", "new", "difference")
 
 
@@ -44,8 +42,7 @@ def reprice(
 
     scope = _scope(provider, model, since, until)
     with opened(with_database(), _APPLICATION) as store:
-        changes = _applied(store, scope) if apply else work.preview(store, scope, _A_DAY)
-    assert changes is not None  # noqa: S101 - for the type checker
+        changes = _applied(store, scope) if apply else work.preview(store, scope)
     _print(changes, applied=apply)
 
 

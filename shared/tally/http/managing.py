@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from tally import audit, jsontext
+from tally import jsontext
 from tally.clock import Clock
 from tally.database import Store
 from tally.errors import FieldError, Unprocessable, UnsupportedMediaType
@@ -54,18 +54,6 @@ class Act:
     principal: Principal
     now: datetime
     private_webhooks: bool
-
-    def audit(
-        self,
-        action: str,
-        kind: str,
-        subject_id: object,
-        *,
-        before: Mapping[str, Any] | None = None,
-        after: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Notes a change in the audit log, as `tally.audit.write`."""
-        audit.write(self.connection, self.principal, action, kind, subject_id, before=before, after=after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ far the repricing is change together, so that every figure is exact at any momen
 goes on behind the last batch. While a batch is at work nothing is folded and no price changes; events are stored.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, RowMapping
 from tally import audit, jsontext, prices
 from tally.costing import Pricing
 from tally.cubes import OWN_CURRENCIES
-from tally.database import PricesChanged, Store, array_text, statement
+from tally.database import PricesChanged, QuestionTooLarge, Store, array_text, statement
 from tally.dimensions import CURRENCY, Dimensions
 from tally.errors import NotFound
 from tally.event import UsageEvent
@@ -67,10 +68,11 @@ class _Costs:
     price_id: int | None
 
 
-def preview(store: Store, scope: Scope, seconds: float) -> list[dict[str, Any]] | None:
-    """What a repricing would change now, as `Changes.fields`; None where that takes longer than `seconds`.
+def preview(store: Store, scope: Scope, seconds: float = math.inf) -> list[dict[str, Any]]:
+    """What a repricing would change now, as `Changes.fields`.
 
     Raises:
+        QuestionTooLarge: that takes longer than `seconds`.
         StoreUnavailable: the database is away.
     """
     until = time.monotonic() + seconds
@@ -83,7 +85,7 @@ def preview(store: Store, scope: Scope, seconds: float) -> list[dict[str, Any]] 
                 now = _now(event, codes)
                 _note(changes, event, now, _then(event, now, pricing))
             if time.monotonic() > until:
-                return None
+                raise QuestionTooLarge("These are too many events for a preview in time: take a model, or from and to.")
             place = _place(events)
     return changes.fields()
 

@@ -4,17 +4,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tally.errors import Malformed
 from tally.usage import events
 from tally.usage.coverage import Span
 from tally.usage.events import Event, Page, Place, Selection
 from tally.usage.inquiry import Inquiry
-from tally.usage.question import DIMENSIONS, FORMATS, MAX_LIMIT_OF_FILE, Faults, is_dimension, parse_question
-from tally.usage.spec import LABEL
+from tally.usage.kindred_question import apart, parse_shared
+from tally.usage.question import FORMATS, MAX_LIMIT_OF_FILE, Faults
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -42,27 +40,13 @@ def parse_event_question(parameters: Iterable[tuple[str, str]], now: datetime) -
         Malformed: names every bad parameter and lists what is allowed.
     """
     faults = Faults()
-    own: dict[str, str] = {}
-    shared: list[tuple[str, str]] = []
-    for name, value in parameters:
-        if name in _OWN:
-            own[name] = value
-        elif name in _SHARED or is_dimension(name):
-            shared.append((name, value))
-        else:
-            faults.add(name[:100], f"is not a parameter; {_hint(name)}", value)
+    own, shared = apart(parameters, _OWN, _SHARED, faults)
     form = own.get("format", "json")
     if form not in FORMATS:
         faults.add("format", f"allowed are {', '.join(FORMATS)}", form)
     limit = _limit(own.get("limit"), form, faults)
     after = _place(own.get("cursor"), faults)
-    try:
-        question = parse_question(shared, now)
-    except Malformed as error:
-        faults.errors += error.errors
-        faults.raise_if_any()
-        raise
-    faults.raise_if_any()
+    question = parse_shared(shared, now, faults)
     return EventQuestion(question.span, question.zone, question.filters, limit, after)
 
 
@@ -90,12 +74,6 @@ def answer(inquiry: Inquiry, question: EventQuestion) -> dict[str, Any]:
 def shown(found: Page, question: EventQuestion) -> list[Event]:
     """The events of a page as clients see them: what has a value, times in the zone that was asked for."""
     return [events.given(events.in_zone(event, question.zone)) for event in found.events]
-
-
-def _hint(name: str) -> str:
-    known = [*_OWN, *_SHARED, *DIMENSIONS]
-    near = get_close_matches(name[:100], known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)} and {LABEL}NAME"
 
 
 def _limit(text: str | None, form: str, faults: Faults) -> int | None:

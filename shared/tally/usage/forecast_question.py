@@ -4,16 +4,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tally.errors import Malformed
 from tally.usage.exhaustion import BudgetState
 from tally.usage.inquiry import Inquiry
+from tally.usage.kindred_question import apart, parse_shared
 from tally.usage.outlook import FURTHEST_DAYS, LEAST_HISTORY_DAYS, outlook
-from tally.usage.question import DIMENSIONS, Faults, is_dimension, parse_question
-from tally.usage.spec import LABEL
+from tally.usage.question import Faults
 from tally.usage.weekday import MOST_WEEKS
 
 DEFAULT_DAYS = 30
@@ -42,25 +40,11 @@ def parse_forecast_question(parameters: Iterable[tuple[str, str]], now: datetime
         Malformed: names every bad parameter and lists what is allowed.
     """
     faults = Faults()
-    own: dict[str, str] = {}
-    shared: list[tuple[str, str]] = []
-    for name, value in parameters:
-        if name in _OWN:
-            own[name] = value
-        elif name in _SHARED or is_dimension(name):
-            shared.append((name, value))
-        else:
-            faults.add(name[:100], f"is not a parameter; {_hint(name)}", value)
+    own, shared = apart(parameters, _OWN, _SHARED, faults)
     days = _whole(own, "days", DEFAULT_DAYS, range(1, FURTHEST_DAYS + 1), faults)
     learnable = range(LEAST_HISTORY_DAYS, MOST_HISTORY_DAYS + 1)
     history_days = _whole(own, "history_days", DEFAULT_HISTORY_DAYS, learnable, faults)
-    try:
-        question = parse_question(shared, now)
-    except Malformed as error:
-        faults.errors += error.errors
-        faults.raise_if_any()
-        raise
-    faults.raise_if_any()
+    question = parse_shared(shared, now, faults)
     return ForecastQuestion(days, history_days, question.zone, question.currency, question.filters)
 
 
@@ -82,12 +66,6 @@ def answer(
         currency=currency,
         budgets=budgets,
     )
-
-
-def _hint(name: str) -> str:
-    known = [*_OWN, *_SHARED, *DIMENSIONS]
-    near = get_close_matches(name[:100], known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)} and {LABEL}NAME"
 
 
 def _whole(own: Mapping[str, str], name: str, default: int, allowed: range, faults: Faults) -> int:

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from tally.errors import Unprocessable
 from tally.event import parse_time
 from tally.http.api import JsonAnswer
 from tally.http.endpoints.cursors import Cursor, cursor_behind
@@ -120,8 +119,6 @@ async def reprice(manage: Manager, request: Request, parameters: Annotated[Repri
     scope = (await read_model(request, ScopeForm)).scope()
     if parameters.dry_run:
         changes = await manage.alone(lambda store: work.preview(store, scope, _SECONDS))
-        if changes is None:
-            raise Unprocessable("These are too many events for a preview in time: take a model, or from and to.")
         return JsonAnswer({"changes": changes, "applied": False})
     repricing_id = await manage(lambda act: work.begin(act.connection, act.principal, scope))
     await manage.alone(lambda store: work.go_on(store, repricing_id, _SECONDS))
