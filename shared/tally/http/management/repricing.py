@@ -50,6 +50,8 @@ _REPRICING = {
     "finished_at": "2026-05-20T12:00:01+00:00",
 }
 
+_UNFINISHED = _REPRICING | {"applied": False, "finished_at": None}
+
 
 def _instant(value: object) -> object:
     if value is None:
@@ -107,7 +109,8 @@ class UnpricedList(Parameters):
 
 @router.post(
     "/v1/prices/reprice",
-    responses=example(_REPRICING),
+    responses=example(_REPRICING)
+    | {202: {**example(_UNFINISHED)[200], "description": "It goes on by itself; what it changed so far."}},
     openapi_extra=body_of(ScopeForm, {"provider": "openai", "model": "gpt-4o*", "from": "2026-05-01"}),
 )
 async def reprice(manage: Manager, request: Request, parameters: Annotated[RepriceParameters, Query()]) -> JsonAnswer:
@@ -119,7 +122,8 @@ async def reprice(manage: Manager, request: Request, parameters: Annotated[Repri
     scope = (await read_model(request, ScopeForm)).scope()
     if parameters.dry_run:
         changes = await manage.alone(lambda store: work.preview(store, scope, _SECONDS))
-        return JsonAnswer({"changes": changes, "applied": False})
+        given = {"provider": scope.provider, "model": scope.model, "from": scope.lower, "to": scope.upper}
+        return JsonAnswer({**dict.fromkeys(_REPRICING), **given, "changes": changes, "applied": False})
     repricing_id = await manage(lambda act: work.begin(act.connection, act.principal, scope))
     await manage.alone(lambda store: work.go_on(store, repricing_id, _SECONDS))
     done = await manage(lambda act: _shown(work.find(act.connection, repricing_id)))
