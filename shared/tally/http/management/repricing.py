@@ -62,7 +62,8 @@ def _instant(value: object) -> object:
         raise PydanticCustomError("time", "{reason}", {"reason": str(error)}) from None
 
 
-Instant = Annotated[datetime | None, BeforeValidator(_instant), WithJsonSchema(TIME_SCHEMA)]
+_OR_NULL = {"anyOf": [*TIME_SCHEMA["anyOf"], {"type": "null"}]}
+Instant = Annotated[datetime | None, BeforeValidator(_instant), WithJsonSchema(_OR_NULL)]
 
 
 class ScopeForm(Body):
